@@ -1,0 +1,20 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// A configuration-as-code failover proxy with hot reload for Claude Code and every Anthropic Messages client.
+#[derive(Debug, Parser)]
+#[command(name = "qcc", version, propagate_version = true)]
+pub(super) struct Args {
+    /// The qcc.yaml to use. Default: QCC_CONFIG, else the nearest qcc.yaml upwards, else $XDG_CONFIG_HOME/qcc/qcc.yaml.
+    #[arg(short, long, global = true, env = "QCC_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {}

@@ -1,0 +1,17 @@
+//! Words in, words out: what was typed, one function per command, and how answers are printed.
+//!
+//! Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 refused or found something, 2 could not.
+
+mod args;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let args = args::Args::parse();
+    match args.command {
+        // One line per command; each lives in a file of its noun.
+    }
+}

@@ -1,0 +1,9 @@
+//! **qcc** runs one declarative `qcc.yaml` as a failover proxy for Anthropic Messages traffic and swaps it the moment it is saved.
+//!
+//! `qcc.yaml -> config::load -> snapshot::build -> SnapshotCell -> proxy::service -> dispatch::send -> upstream::client -> outcome -> failover`
+
+pub mod cli;
+pub mod config;
+pub mod telemetry;
+pub mod time;
+pub mod upstream;

@@ -1,0 +1,7 @@
+//! The `qcc` binary: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    qcc::cli::run()
+}

@@ -1,0 +1,146 @@
+//! One endpoint as the proxy runs it: an immutable description, bound to the live state it was given at the last build.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Uri};
+
+use super::key::KeyState;
+use super::state::EndpointState;
+
+/// Identity of an endpoint across reloads: never contains anything tunable.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointId {
+    /// Name of its profile.
+    pub profile: Arc<str>,
+    /// Its id in that profile.
+    pub id: Arc<str>,
+}
+
+impl fmt::Display for EndpointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.profile, self.id)
+    }
+}
+
+/// One place that can answer.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Who it is.
+    pub id: EndpointId,
+    /// Where it is: scheme, authority and the path prefix without a trailing slash.
+    pub base: Base,
+    /// How requests authenticate to it.
+    pub credential: Credential,
+    /// Configured weight, before health and ramp.
+    pub weight: u32,
+    /// Lower is better.
+    pub priority: u32,
+    /// Provider group.
+    pub group: Arc<str>,
+    /// Requests it may have in flight at once.
+    pub max_in_flight: Option<u32>,
+    /// Model names it knows under another name.
+    pub models: ModelMap,
+    /// Headers put on every request.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// How long to wait for it.
+    pub timeouts: Timeouts,
+    /// Connection pool it uses: equal for endpoints and snapshots whose connections are interchangeable.
+    pub pool: PoolKey,
+    /// Live state, kept across reloads by id.
+    pub state: Arc<EndpointState>,
+    /// Live state of its key, shared by every endpoint with the same origin and key.
+    pub key: Arc<KeyState>,
+}
+
+/// Names the set of interchangeable connections: one per distinct (origin, TLS settings, proxy).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PoolKey(pub u64);
+
+/// Scheme, authority and path prefix of a `base_url`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// `https://host:port`, no path.
+    pub origin: Uri,
+    /// Path prefix without a trailing slash; often empty.
+    pub prefix: Arc<str>,
+}
+
+/// How requests authenticate to an endpoint. Bound to the endpoint, hence to its origin.
+#[derive(Debug)]
+pub enum Credential {
+    /// This header and value, in place of any the client sent. The value is marked sensitive.
+    Header(HeaderName, HeaderValue),
+    /// The client's own headers go through.
+    Passthrough,
+    /// The secret does not resolve; why, without the secret.
+    Missing(String),
+}
+
+/// Waits that concern one endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// Until a stream's answer begins.
+    pub first_byte: Duration,
+    /// Until another answer begins.
+    pub first_byte_unary: Duration,
+    /// Between two pieces of an answer.
+    pub idle: Duration,
+}
+
+/// Model names to replace: exact name first, then the longest prefix.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelMap {
+    exact: Vec<(String, String)>,
+    /// Longest first.
+    prefixes: Vec<(String, String)>,
+}
+
+impl ModelMap {
+    /// From the pairs of the file; a pattern is an exact name, or a prefix with a final `*`.
+    pub fn new<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut map = Self::default();
+        for (from, to) in pairs {
+            match from.strip_suffix('*') {
+                Some(prefix) => map.prefixes.push((prefix.to_owned(), to.to_owned())),
+                None => map.exact.push((from.to_owned(), to.to_owned())),
+            }
+        }
+        map.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        map
+    }
+
+    /// The endpoint's name for `model`, if it has another one.
+    pub fn get(&self, model: &str) -> Option<&str> {
+        let exact = self.exact.iter().find(|(from, _)| from == model);
+        let found = exact.or_else(|| self.prefixes.iter().find(|(prefix, _)| model.starts_with(prefix.as_str())));
+        found.map(|(_, to)| to.as_str()).filter(|to| *to != model)
+    }
+
+    /// Whether nothing is replaced.
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.prefixes.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exact_model_name_wins_then_the_longest_prefix_whatever_the_order() {
+        let pairs =
+            [("claude-*", "glm-5.1"), ("claude-haiku-*", "air"), ("claude-haiku-4-5", "flash"), ("same", "same")];
+        for pairs in [pairs, [pairs[3], pairs[2], pairs[1], pairs[0]]] {
+            let map = ModelMap::new(pairs);
+            assert_eq!(map.get("claude-haiku-4-5"), Some("flash"));
+            assert_eq!(map.get("claude-haiku-3"), Some("air"));
+            assert_eq!(map.get("claude-opus-4"), Some("glm-5.1"));
+            assert_eq!((map.get("gpt"), map.get("same")), (None, None));
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! placeholder until the state machine lands
+/// Placeholder.
+#[derive(Debug)]
+pub struct KeyState;

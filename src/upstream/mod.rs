@@ -1,0 +1,6 @@
+//! Who can answer, and how well it goes.
+
+pub mod endpoint;
+pub mod key;
+pub mod profile;
+pub mod state;
