@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod snapshot;
 pub mod telemetry;
 pub mod time;
 pub mod upstream;

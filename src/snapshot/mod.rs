@@ -1,0 +1,4 @@
+//! The running configuration: one immutable value, how it is made and how it is replaced.
+
+mod read;
+pub mod watch;
