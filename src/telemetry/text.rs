@@ -1,0 +1,138 @@
+//! How a log line looks: `2026-11-23T19:00:00.123Z INFO request method=POST path=/v1/messages status=200`.
+//!
+//! - a line is one line: control characters of any value are escaped, so no client can forge a line or a colour;
+//! - values are quoted only where they hold a space, a quote, `=` or a backslash, so `grep status=529` works;
+//! - the field `report` is the exception: it is shown below its line, indented, line by line.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use anstyle::{AnsiColor, Style};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::{Format, Json, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// The two formats behind one switch, so that a reload changes it between two lines.
+pub(super) struct Lines {
+    json: Arc<AtomicBool>,
+    colour: bool,
+    as_json: Format<Json>,
+}
+
+impl Lines {
+    /// Lines in JSON while `json` is set, else in text, coloured if `colour`.
+    pub(super) fn new(json: Arc<AtomicBool>, colour: bool) -> Self {
+        let as_json = Format::default().json().flatten_event(true).with_current_span(false).with_span_list(false);
+        Self { json, colour, as_json }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        if self.json.load(Ordering::Relaxed) {
+            return self.as_json.format_event(context, out, event);
+        }
+        write!(out, "{} ", humantime::format_rfc3339_millis(SystemTime::now()))?;
+        let (level, style) = shown(*event.metadata().level(), self.colour);
+        write!(out, "{style}{level}{style:#} ")?;
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        write!(out, "{fields}")
+    }
+}
+
+fn shown(level: Level, colour: bool) -> (&'static str, Style) {
+    let (word, hue) = match level {
+        Level::ERROR => ("ERROR", AnsiColor::Red),
+        Level::WARN => ("WARN", AnsiColor::Yellow),
+        Level::INFO => ("INFO", AnsiColor::Green),
+        Level::DEBUG => ("DEBUG", AnsiColor::Blue),
+        Level::TRACE => ("TRACE", AnsiColor::BrightBlack),
+    };
+    (word, if colour { hue.on_default() } else { Style::new() })
+}
+
+/// The parts of one event, in the order they are shown.
+#[derive(Debug, Default)]
+struct Fields {
+    message: String,
+    pairs: String,
+    report: String,
+}
+
+impl Fields {
+    fn add(&mut self, name: &str, value: &str) {
+        match name {
+            "message" => self.message = escape(value),
+            "report" => self.report = value.lines().fold(String::new(), |all, line| all + "\n    " + &escape(line)),
+            _ => self.pairs.extend([" ", name, "=", &quoted(value)]),
+        }
+    }
+}
+
+impl fmt::Display for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}{}{}", self.message, self.pairs, self.report)
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field.name(), value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field.name(), &format!("{value:?}"));
+    }
+}
+
+/// `value` as it stands, or between quotes where it would be ambiguous.
+fn quoted(value: &str) -> String {
+    let plain = !value.is_empty() && !value.contains([' ', '"', '=', '\\']);
+    let value = if plain { value.to_owned() } else { value.replace('\\', "\\\\").replace('"', "\\\"") };
+    let value = escape(&value);
+    if plain { value } else { format!("\"{value}\"") }
+}
+
+/// `value` with its control characters (also the invisible direction marks) written out.
+pub(crate) fn escape(value: &str) -> String {
+    let mut clean = String::with_capacity(value.len());
+    for c in value.chars() {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            clean.extend(c.escape_default());
+        } else {
+            clean.push(c);
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_quoted_only_where_they_need_it() {
+        for (value, shown) in [
+            ("production/work", "production/work"),
+            ("a b", "\"a b\""),
+            ("", "\"\""),
+            ("k=v", "\"k=v\""),
+            ("say \"hi\"", "\"say \\\"hi\\\"\""),
+            ("tab\there", "tab\\there"),
+            ("red\u{1b}[31m\r\n", "red\\u{1b}[31m\\r\\n"),
+            ("模型", "模型"),
+            ("\u{202e}drow", "\\u{202e}drow"),
+        ] {
+            assert_eq!(quoted(value), shown);
+        }
+    }
+}
