@@ -126,7 +126,7 @@ impl fmt::Display for Percent {
 
 /// Gives a unit type its serde and schema faces: a string with a unit, or a bare number.
 macro_rules! unit {
-    ($type:ident, $what:literal, $pattern:literal, $number:expr, $schema_number:literal) => {
+    ($type:ident, $what:literal, $format:literal, $pattern:literal, $number:expr, $schema_number:literal, $examples:tt) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -173,10 +173,11 @@ macro_rules! unit {
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
                 json_schema!({
                     "description": $what,
-                    "anyOf": [
-                        { "type": "string", "pattern": $pattern },
-                        { "type": $schema_number, "minimum": 0 }
-                    ]
+                    "type": ["string", $schema_number],
+                    "format": $format,
+                    "pattern": $pattern,
+                    "minimum": 0,
+                    "examples": $examples
                 })
             }
         }
@@ -186,23 +187,29 @@ macro_rules! unit {
 unit!(
     Dur,
     "A duration with its unit (`250ms`, `30s`, `5m`, `1h 30m`), or bare seconds.",
+    "qcc-duration",
     r"^\s*([0-9]+(\.[0-9]+)?|([0-9]+\s*(nsec|ns|usec|us|msec|ms|seconds|second|secs|sec|s|minutes|minute|mins|min|m|hours|hour|hrs|hr|h|days|day|d|weeks|week|w)\s*)+)\s*$",
     Dur::from_seconds,
-    "number"
+    "number",
+    ["30s", "5m", "1h 30m"]
 );
 unit!(
     Size,
     "A number of bytes with its unit (`64KiB`, `32MiB`, `1GiB`, `5MB`), or bare bytes.",
+    "qcc-size",
     r"^\s*[0-9]+\s*([kKmMgG][iI]?[bB]|[bB])?\s*$",
     |number: f64| Size::parse(&format!("{number}")),
-    "integer"
+    "integer",
+    ["64KiB", "32MiB"]
 );
 unit!(
     Percent,
     "A share in percent, `0%` to `100%`, or the bare number.",
+    "qcc-percent",
     r"^\s*[0-9]+(\.[0-9]+)?\s*%?\s*$",
     Percent::checked,
-    "number"
+    "number",
+    ["20%"]
 );
 
 #[cfg(test)]

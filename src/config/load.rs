@@ -1,0 +1,322 @@
+//! The one function that reads a `qcc.yaml`: for the proxy, `validate`, `plan` and every edit alike.
+//!
+//! - everything wrong with the file is said at once, in the order of the file;
+//! - [`Loaded::config`] is there exactly when there is no error;
+//! - no secret is resolved, no command is run, nothing is written;
+//! - whatever stands at the path, it answers soon: the kind and size of the file are looked at before it is read.
+
+use std::fs::{File, FileType, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::diagnostic::{Diagnostic, LineIndex, Severity};
+use super::document::Document;
+use super::mask::Mask;
+use super::model::Config;
+use super::parse::{self, Parsed, Problem};
+use super::report;
+use super::salvage::{Cuts, salvage};
+use super::schema;
+use super::validate::{self, Scope};
+use super::violation;
+
+/// Largest file that is read. 10,000 endpoints have about 2 MiB.
+pub const MAX_BYTES: u64 = 16 << 20;
+
+/// A file that was read: what it says, and everything wrong with it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The file, as it was named.
+    pub path: PathBuf,
+    /// Its text without a byte order mark; empty if it could not be read.
+    pub text: Arc<str>,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+    /// What it says; `None` if it has an error.
+    pub config: Option<Config>,
+    /// Everything wrong with it, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+    mask: Arc<Mask>,
+}
+
+impl Loaded {
+    /// How many errors.
+    pub fn errors(&self) -> usize {
+        self.count(Severity::Error)
+    }
+
+    /// How many warnings.
+    pub fn warnings(&self) -> usize {
+        self.count(Severity::Warning)
+    }
+
+    /// Whether the file could not be read at all, so that nothing is known of its content.
+    pub fn unread(&self) -> bool {
+        self.diagnostics.iter().any(|diagnostic| UNREAD.contains(&diagnostic.code))
+    }
+
+    /// The diagnostics with excerpts, for people; at most 50 of them. Secrets are blanked.
+    pub fn report(&self, color: bool) -> String {
+        report::render(self, &self.mask, color)
+    }
+
+    /// Adds what was found outside the text's own rules, for example by looking at the files it names.
+    pub(crate) fn add(&mut self, diagnostics: Vec<Diagnostic>) {
+        if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+            self.config = None;
+        }
+        self.diagnostics.extend(diagnostics);
+        self.diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+    }
+}
+
+/// Codes of files whose content was not seen.
+const UNREAD: [&str; 3] = ["file-missing", "file-unreadable", "not-a-file"];
+
+/// Reads the file at `path`.
+pub fn load(path: &Path) -> Loaded {
+    match read(path) {
+        Ok(bytes) => load_bytes(path, &bytes),
+        Err(refusal) => refused(path, &[], refusal),
+    }
+}
+
+/// Reads a text at hand. `path` names it, and its directory is where relative paths start.
+pub fn load_bytes(path: &Path, bytes: &[u8]) -> Loaded {
+    match decode(bytes) {
+        Ok(text) => load_text(path, bytes, text),
+        Err(refusal) => refused(path, bytes, refusal),
+    }
+}
+
+/// Why there is no text to look at.
+struct Refusal {
+    code: &'static str,
+    message: String,
+    help: Option<&'static str>,
+    line: u32,
+    column: u32,
+}
+
+impl Refusal {
+    fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), help: None, line: 1, column: 1 }
+    }
+
+    fn help(self, help: &'static str) -> Self {
+        Self { help: Some(help), ..self }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
+    // Before opening: to open a named pipe waits for a writer, to open a device can do anything.
+    regular(&std::fs::metadata(path).map_err(|error| unreadable(&error))?)?;
+    let file = open(path).map_err(|error| unreadable(&error))?;
+    // Once more: it may have been replaced in between.
+    regular(&file.metadata().map_err(|error| unreadable(&error))?)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    if bytes.len() as u64 > MAX_BYTES { Err(too_large()) } else { Ok(bytes) }
+}
+
+fn regular(metadata: &Metadata) -> Result<(), Refusal> {
+    match metadata.file_type() {
+        kind if !kind.is_file() => Err(not_a_file(kind)),
+        _ if metadata.len() > MAX_BYTES => Err(too_large()),
+        _ => Ok(()),
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
+fn unreadable(error: &io::Error) -> Refusal {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            Refusal::new("file-missing", "there is no such file").help("`qcc init` writes a first one")
+        }
+        io::ErrorKind::PermissionDenied => Refusal::new("file-unreadable", "this user may not read the file"),
+        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            Refusal::new("file-unreadable", "the symbolic links to the file go round in a circle")
+        }
+        io::ErrorKind::NotADirectory => Refusal::new("file-missing", "a part of the path is a file, not a directory"),
+        _ => Refusal::new("file-unreadable", format!("the file cannot be read: {error}")),
+    }
+}
+
+fn not_a_file(kind: FileType) -> Refusal {
+    let what = match kind {
+        kind if kind.is_dir() => "a directory",
+        kind if kind.is_fifo() => "a named pipe",
+        kind if kind.is_socket() => "a socket",
+        _ => "a device",
+    };
+    Refusal::new("not-a-file", format!("this is {what}, not a file"))
+}
+
+fn too_large() -> Refusal {
+    Refusal::new("too-large", format!("the file is larger than {} MiB; it was not read", MAX_BYTES >> 20))
+}
+
+fn decode(bytes: &[u8]) -> Result<&str, Refusal> {
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(too_large());
+    }
+    if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
+        return Err(Refusal::new("not-utf8", "the file is UTF-16").help("save it as UTF-8"));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| not_utf8(bytes, error.valid_up_to()))?;
+    if let Some(nul) = memchr::memchr(0, bytes) {
+        return Err(at(bytes, nul, Refusal::new("binary", "the file is binary: it contains a NUL byte")));
+    }
+    Ok(text.strip_prefix('\u{FEFF}').unwrap_or(text))
+}
+
+fn not_utf8(bytes: &[u8], valid: usize) -> Refusal {
+    let binary = memchr::memchr(0, bytes).is_some();
+    let refusal = if binary {
+        Refusal::new("binary", "the file is binary")
+    } else {
+        Refusal::new("not-utf8", "the file is not UTF-8").help("save it as UTF-8")
+    };
+    at(bytes, valid, refusal)
+}
+
+fn at(bytes: &[u8], offset: usize, refusal: Refusal) -> Refusal {
+    let before = String::from_utf8_lossy(&bytes[..offset]);
+    let before = before.strip_prefix('\u{FEFF}').unwrap_or(&before);
+    let (line, column) = LineIndex::new(before).position(before.len());
+    Refusal { line, column, ..refusal }
+}
+
+fn refused(path: &Path, bytes: &[u8], refusal: Refusal) -> Loaded {
+    let Refusal { code, message, help, line, column } = refusal;
+    let help = help.map(str::to_owned);
+    let severity = Severity::Error;
+    let diagnostic = Diagnostic { severity, code, message, help, path: String::new(), span: None, line, column };
+    finish(path, bytes, "", None, vec![diagnostic], Mask::default())
+}
+
+fn load_text(path: &Path, bytes: &[u8], text: &str) -> Loaded {
+    let mut parsed = parse::parse(text);
+    let problems = std::mem::take(&mut parsed.problems);
+    let lines = LineIndex::new(text);
+    let mut diagnostics: Vec<Diagnostic> = problems.into_iter().map(|problem| syntax(&lines, problem)).collect();
+    let mut config = None;
+    if parsed.complete {
+        match parsed.root.clone().map(|root| Document::new(text, root)).filter(|document| !document.is_blank()) {
+            Some(document) => config = check(path, &document, &mut diagnostics),
+            None => diagnostics.push(syntax(&lines, empty())),
+        }
+    }
+    let mask = masked(text, &parsed, &mut diagnostics);
+    finish(path, bytes, text, config, diagnostics, mask)
+}
+
+fn empty() -> Problem {
+    Problem::new("empty-file", 0..0, "the file is empty")
+        .help("`qcc init` writes a first one; `version: 1` is the least")
+}
+
+fn syntax(lines: &LineIndex<'_>, problem: Problem) -> Diagnostic {
+    let Problem { code, mut message, help, span, first } = problem;
+    if let Some(first) = first {
+        let (line, column) = lines.position(first.start);
+        message.push_str(&format!("; the first is at {line}:{column}"));
+    }
+    let (line, column) = lines.position(span.start);
+    let span = Some(one_line(lines, span));
+    Diagnostic { severity: Severity::Error, code, message, help, path: String::new(), span, line, column }
+}
+
+fn one_line(lines: &LineIndex<'_>, span: Range<usize>) -> Range<usize> {
+    let end = lines.line(span.start).end;
+    span.start..span.end.min(end).max(span.start)
+}
+
+/// Schema, types, rules.
+fn check(path: &Path, document: &Document<'_>, diagnostics: &mut Vec<Diagnostic>) -> Option<Config> {
+    let mut value = document.to_value();
+    schema::fill_blank_sections(&mut value);
+    let mut findings = violation::violations(&value);
+    let (rest, cuts) = if findings.is_empty() { (value, Cuts::default()) } else { salvage(&value)? };
+    let config = typed(rest);
+    match &config {
+        Some(config) => findings.extend(validate::check(&Scope::new(config, document, &cuts, path))),
+        None => findings.push(validate::unreadable_shape()),
+    }
+    diagnostics.extend(findings.into_iter().map(|finding| document.diagnostic(finding)));
+    config
+}
+
+fn typed(mut value: Value) -> Option<Config> {
+    if let Value::Object(object) = &mut value {
+        object.retain(|key, _| !key.starts_with("x-"));
+    }
+    serde_json::from_value(value).ok()
+}
+
+/// Looks for secrets only when something is going to be shown.
+fn masked(text: &str, parsed: &Parsed, diagnostics: &mut [Diagnostic]) -> Mask {
+    if diagnostics.is_empty() {
+        return Mask::default();
+    }
+    let mask = Mask::new(text, parsed);
+    for diagnostic in diagnostics {
+        mask.scrub(&mut diagnostic.message);
+        mask.scrub(&mut diagnostic.path);
+        diagnostic.help.iter_mut().for_each(|help| mask.scrub(help));
+    }
+    mask
+}
+
+fn finish(
+    path: &Path,
+    bytes: &[u8],
+    text: &str,
+    config: Option<Config>,
+    mut diagnostics: Vec<Diagnostic>,
+    mask: Mask,
+) -> Loaded {
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+    let valid = diagnostics.iter().all(|diagnostic| diagnostic.severity == Severity::Warning);
+    Loaded {
+        path: path.to_owned(),
+        text: Arc::from(text),
+        sha256: hex(&Sha256::digest(bytes)),
+        config: config.filter(|_| valid),
+        diagnostics,
+        mask: Arc::new(mask),
+    }
+}
+
+/// Two lower-case digits a byte.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_the_design_is_valid_without_any_of_its_variables() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/config/valid/design.yaml");
+        let loaded = load(&path);
+        assert!(loaded.config.is_some(), "{}", loaded.report(false));
+    }
+}

@@ -1,0 +1,259 @@
+//! Where the secrets stand in a text, so that they can be blanked wherever it is shown.
+//!
+//! - of a file that parses: every value whose key names a secret, wherever it stands (also below `x-...`, also shadowed by a
+//!   second key), every header value, userinfo and query of every URL;
+//! - of a file that does not, and of comments: the same judged by the words of each line;
+//! - in both: every word that looks like a key (`sk-...`).
+//!
+//! References (`env`, `file`, `command`) stay readable. Blanking too much is harmless; too little is not.
+
+use std::ops::Range;
+
+use aho_corasick::AhoCorasick;
+
+use super::node::{Data, Node};
+use super::parse::Parsed;
+use super::secret::REDACTED;
+
+/// The secrets of one text.
+#[derive(Debug, Default)]
+pub(super) struct Mask {
+    /// Where they stand, in order, not overlapping.
+    spans: Vec<Range<usize>>,
+    /// The credentials among them.
+    words: Option<AhoCorasick>,
+}
+
+/// Shorter ones are not looked for in messages: they could be any word.
+const SHORTEST_WORD: usize = 8;
+
+impl Mask {
+    /// Of a text and what was parsed of it.
+    pub(super) fn new(text: &str, parsed: &Parsed) -> Self {
+        let mut search = Search { text, spans: Vec::new(), words: Vec::new() };
+        let nodes = parsed.shadowed.iter().map(|(key, node)| (key.as_str(), node));
+        nodes.for_each(|(key, node)| search.value(key, node));
+        parsed.root.iter().for_each(|root| search.node(root));
+        search.lines(!parsed.complete);
+        search.bare_keys();
+        search.urls();
+        let words = AhoCorasick::new(&search.words).ok().filter(|_| !search.words.is_empty());
+        Self { spans: merged(search.spans), words }
+    }
+
+    /// Of a text that is no YAML at all.
+    pub(super) fn of_text(text: &str) -> Self {
+        Self::new(text, &Parsed::default())
+    }
+
+    /// `range` of `text`, each character of a secret replaced by `*`; line ends stay. Also where `inner` went.
+    pub(super) fn blank(&self, text: &str, range: &Range<usize>, inner: &Range<usize>) -> (String, Range<usize>) {
+        let mut shown = String::with_capacity(range.len());
+        let mut moved = 0..0;
+        let mut next = self.spans.partition_point(|span| span.end <= range.start);
+        for (offset, c) in text[range.clone()].char_indices() {
+            let at = range.start + offset;
+            while self.spans.get(next).is_some_and(|span| span.end <= at) {
+                next += 1;
+            }
+            if at == inner.start {
+                moved.start = shown.len();
+            }
+            if at == inner.end {
+                moved.end = shown.len();
+            }
+            let secret = self.spans.get(next).is_some_and(|span| span.contains(&at));
+            shown.push(if secret && !matches!(c, '\n' | '\r') { '*' } else { c });
+        }
+        if inner.start >= range.end {
+            moved.start = shown.len();
+        }
+        if inner.end >= range.end {
+            moved.end = shown.len();
+        }
+        (shown, moved)
+    }
+
+    /// `message` without any credential of the text.
+    pub(super) fn scrub(&self, message: &mut String) {
+        if let Some(words) = &self.words {
+            if words.is_match(message.as_str()) {
+                let patterns = vec![REDACTED; words.patterns_len()];
+                *message = words.replace_all(message, &patterns);
+            }
+        }
+        let mut search = Search { text: message, spans: Vec::new(), words: Vec::new() };
+        search.bare_keys();
+        for span in merged(search.spans).into_iter().rev() {
+            message.replace_range(span, REDACTED);
+        }
+    }
+}
+
+/// Whether values of `key` are never shown. Misspelt ones count.
+pub(super) fn is_sensitive(key: &str) -> bool {
+    names_a_secret(key) || matches!(key, "headers" | "webhook")
+}
+
+fn names_a_secret(key: &str) -> bool {
+    let key: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let known = ["key", "token", "secret", "password", "passwd", "credential", "authorization"];
+    known.iter().any(|word| key.ends_with(word) || key.trim_end_matches('s').ends_with(word))
+        || strsim::osa_distance(&key, "apikey") <= 2
+        || strsim::osa_distance(&key, "token") <= 1
+        || strsim::osa_distance(&key, "key") <= 1
+}
+
+struct Search<'t> {
+    text: &'t str,
+    spans: Vec<Range<usize>>,
+    words: Vec<String>,
+}
+
+impl Search<'_> {
+    fn node(&mut self, node: &Node) {
+        match &node.data {
+            Data::Scalar(text, _) => self.url(text, &node.span),
+            Data::List(items) => items.iter().for_each(|item| self.node(item)),
+            Data::Map(entries) => entries.iter().for_each(|(key, entry)| self.value(key, &entry.value)),
+        }
+    }
+
+    fn value(&mut self, key: &str, node: &Node) {
+        match &node.data {
+            Data::Map(entries) if names_a_secret(key) => {
+                entries.iter().for_each(|(key, entry)| self.reference(key, &entry.value));
+            }
+            _ if key == "webhook" => self.webhook(node),
+            _ if key == "headers" => self.everything(node, false),
+            _ if names_a_secret(key) => self.everything(node, true),
+            _ => self.node(node),
+        }
+    }
+
+    /// Below `api_key`: a reference is no secret, unless the secret itself was written in its place.
+    fn reference(&mut self, key: &str, node: &Node) {
+        let plain = match (key, &node.data) {
+            ("env", Data::Scalar(name, _)) => is_env_name(name),
+            ("file" | "refresh" | "timeout", Data::Scalar(..)) | ("command", Data::List(_)) => true,
+            _ => false,
+        };
+        if !plain {
+            self.everything(node, true);
+        }
+    }
+
+    fn everything(&mut self, node: &Node, credential: bool) {
+        match &node.data {
+            Data::Scalar(text, _) => {
+                self.spans.push(node.span.clone());
+                if credential && text.len() >= SHORTEST_WORD {
+                    self.words.push(text.clone());
+                }
+            }
+            Data::List(items) => items.iter().for_each(|item| self.everything(item, credential)),
+            Data::Map(entries) => entries.values().for_each(|entry| self.everything(&entry.value, credential)),
+        }
+    }
+
+    /// A URL whose path is a secret by itself: only the host stays.
+    fn webhook(&mut self, node: &Node) {
+        let raw = self.text.get(node.span.clone()).unwrap_or_default();
+        let host = raw.find("://").map_or(0, |at| at + 3);
+        let end = raw[host..].find(['/', '?', '#']).map_or(raw.len(), |at| host + at);
+        self.url("", &node.span);
+        self.spans.push(node.span.start + end..node.span.end);
+    }
+
+    /// Userinfo hidden by escapes: `urls` sees only what is written plainly.
+    fn url(&mut self, value: &str, span: &Range<usize>) {
+        let raw = self.text.get(span.clone()).unwrap_or_default();
+        if value.contains("://") && value.contains(['@', '?', '#']) && !raw.contains(value) {
+            self.spans.push(span.clone());
+        }
+    }
+
+    /// Userinfo, query and fragment of every URL in the text.
+    fn urls(&mut self) {
+        for (at, _) in self.text.match_indices("://") {
+            let start = at + 3;
+            let rest = &self.text[start..];
+            let end = rest.find([' ', '\t', '\r', '\n', '"', '\'', ',', '}']).unwrap_or(rest.len());
+            let host = rest[..end].find(['/', '?', '#']).unwrap_or(end);
+            if let Some(userinfo) = rest[..host].rfind('@') {
+                self.spans.push(start..start + userinfo);
+            }
+            if let Some(query) = rest[..end].find(['?', '#']) {
+                self.spans.push(start + query + 1..start + end);
+            }
+        }
+    }
+
+    /// `sk-...` anywhere.
+    fn bare_keys(&mut self) {
+        for (start, _) in self.text.match_indices("sk-") {
+            let rest = &self.text[start..];
+            let word = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c)).unwrap_or(rest.len());
+            let before = self.text[..start].chars().next_back();
+            if word >= SHORTEST_WORD && !before.is_some_and(|c| c.is_ascii_alphanumeric()) {
+                self.spans.push(start..start + word);
+            }
+        }
+    }
+
+    /// Judges lines by their words: all of them, or only the comments.
+    fn lines(&mut self, all: bool) {
+        let mut start = 0;
+        let mut block = None;
+        for line in self.text.split_inclusive('\n') {
+            let comment = line.find('#').unwrap_or(line.len());
+            let from = if all { 0 } else { comment };
+            let indent = line.len() - line.trim_start_matches([' ', '\t', '#']).len();
+            let content = line.trim_end().len().max(indent);
+            if block.is_some_and(|above| indent > above) && !is_reference(line) && from <= indent {
+                self.spans.push(start + indent..start + content);
+            } else if content > indent {
+                block = self.words_of_line(start, line, from..content).then_some(indent);
+            }
+            start += line.len();
+        }
+    }
+
+    /// Blanks what follows a key that names a secret; whether the secret may go on in the lines below.
+    fn words_of_line(&mut self, start: usize, line: &str, range: Range<usize>) -> bool {
+        let part = line.get(range.clone()).unwrap_or_default();
+        for (colon, _) in part.match_indices([':', '=']) {
+            let before = part[..colon].trim_end().trim_end_matches(['"', '\'']);
+            let word = before.rfind(|c: char| !c.is_alphanumeric() && !"-_.".contains(c)).map_or(0, |at| at + 1);
+            let value = part[colon + 1..].trim_start();
+            if is_sensitive(&before[word..]) && !(value.starts_with('{') && is_reference(value)) {
+                self.spans.push(start + range.end - value.len()..start + range.end);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn is_env_name(name: &str) -> bool {
+    let name = name.as_bytes();
+    name.first().is_some_and(|b| !b.is_ascii_digit()) && name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_')
+}
+
+/// Whether a line starts with `env:`, `file:` or the like.
+fn is_reference(line: &str) -> bool {
+    let line = line.trim_start_matches(|c: char| !c.is_alphanumeric());
+    ["env:", "file:", "command:", "refresh:", "timeout:"].iter().any(|key| line.starts_with(key))
+}
+
+fn merged(mut spans: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    spans.sort_by_key(|span| span.start);
+    let mut merged: Vec<Range<usize>> = Vec::with_capacity(spans.len());
+    for span in spans.into_iter().filter(|span| !span.is_empty()) {
+        match merged.last_mut().filter(|last| last.end >= span.start) {
+            Some(last) => last.end = last.end.max(span.end),
+            None => merged.push(span),
+        }
+    }
+    merged
+}
