@@ -1,4 +1,6 @@
 //! The running configuration: one immutable value, how it is made and how it is replaced.
 
 mod read;
+pub mod secrets;
+mod spec;
 pub mod watch;
