@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod net;
 pub mod snapshot;
 pub mod telemetry;
 pub mod time;

@@ -1,5 +1,6 @@
 //! Who can answer, and how well it goes.
 
+pub mod client;
 pub mod endpoint;
 pub mod key;
 pub mod profile;
