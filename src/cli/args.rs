@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::init::InitArgs;
+
 /// A configuration-as-code failover proxy with hot reload for Claude Code and every Anthropic Messages client.
 #[derive(Debug, Parser)]
 #[command(name = "qcc", version, propagate_version = true)]
@@ -17,4 +19,7 @@ pub(super) struct Args {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub(super) enum Command {}
+pub(super) enum Command {
+    /// Write a commented starter qcc.yaml; never overwrites one.
+    Init(InitArgs),
+}

@@ -3,15 +3,19 @@
 //! Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 refused or found something, 2 could not.
 
 mod args;
+mod init;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
+use self::args::{Args, Command};
+
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    let args = args::Args::parse();
+    let args = Args::parse();
     match args.command {
         // One line per command; each lives in a file of its noun.
+        Command::Init(init) => init::run(&init, args.config.as_deref()),
     }
 }
