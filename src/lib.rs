@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod config;
 pub mod net;
+pub mod simulate;
 pub mod snapshot;
 pub mod telemetry;
 pub mod time;
