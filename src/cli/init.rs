@@ -10,6 +10,7 @@
 mod consent;
 mod files;
 mod found;
+mod layer;
 mod plan;
 mod starter;
 
@@ -22,7 +23,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use self::consent::Consent;
-use self::found::{Found, PLACEHOLDER, Surroundings};
+use self::found::Found;
+use self::layer::{PLACEHOLDER, Surroundings};
 use self::plan::{Names, Plan};
 use self::starter::SCHEMA;
 use crate::config::{Severity, load_bytes, schema};

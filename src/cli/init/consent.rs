@@ -74,7 +74,7 @@ fn describe(finding: &Finding) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::init::found::Source;
+    use crate::cli::init::layer::Source;
     use crate::config::Secret;
     use crate::config::model::Auth;
 

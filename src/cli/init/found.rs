@@ -7,55 +7,16 @@
 //!
 //! It does not look at system-wide managed settings: they are not the user's to move.
 
-use std::fmt;
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use http::Uri;
-use http::uri::Authority;
-use serde_json::Value;
 
+use super::layer::{Layer, Source, Surroundings, is_loopback, layers};
 use crate::config::Secret;
 use crate::config::model::Auth;
 
 /// Where requests go when nothing says otherwise.
 pub(super) const ANTHROPIC: &str = "https://api.anthropic.com";
-/// What clients of qcc send in the place of a key.
-pub(super) const PLACEHOLDER: &str = "proxy-managed";
-/// The port qcc listens on unless told otherwise.
-const PORT: u16 = 7860;
-/// More than any settings file has.
-const SETTINGS_CAP: u64 = 1 << 20;
-
-/// The process as `qcc init` sees it; tests make their own.
-pub(super) struct Surroundings<'a> {
-    /// Looks up an environment variable.
-    pub(super) env: &'a dyn Fn(&str) -> Option<String>,
-    /// The directory the new file will be in.
-    pub(super) directory: &'a Path,
-}
-
-/// Where something was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// The environment of this process.
-    Environment,
-    /// The user's settings of Claude Code.
-    User(PathBuf),
-    /// The private settings of the project.
-    Project(PathBuf),
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Environment => f.write_str("the environment"),
-            Self::User(path) | Self::Project(path) => write!(f, "`{}`", path.display()),
-        }
-    }
-}
-
 /// A credential as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Credential {
@@ -93,21 +54,6 @@ pub(super) struct Found {
     pub(super) addressed: Vec<PathBuf>,
 }
 
-/// One place that was looked at.
-struct Layer {
-    source: Source,
-    values: Values,
-}
-
-/// What one place says.
-#[derive(Default)]
-struct Values {
-    base_url: Option<String>,
-    auth_token: Option<String>,
-    api_key: Option<String>,
-    helper: Option<String>,
-}
-
 /// Looks around.
 pub(super) fn look(around: &Surroundings<'_>) -> Found {
     let mut found = Found::default();
@@ -124,88 +70,6 @@ pub(super) fn look(around: &Surroundings<'_>) -> Found {
         }
     }
     found
-}
-
-/// Every place, the one Claude Code listens to most first.
-fn layers(around: &Surroundings<'_>, notes: &mut Vec<String>) -> Vec<Layer> {
-    let variable = |name| (around.env)(name).filter(|value| !value.trim().is_empty());
-    let directory = variable("CLAUDE_CONFIG_DIR").map(PathBuf::from);
-    let directory = directory.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".claude")));
-    // Not from directories above: others may write there (`/tmp`).
-    let project = Source::Project(around.directory.join(".claude/settings.local.json"));
-    let user = directory.map(|directory| Source::User(directory.join("settings.json")));
-    let mut layers = Vec::new();
-    for source in std::iter::once(project).chain(user) {
-        let (Source::User(path) | Source::Project(path)) = &source else { continue };
-        match settings(path, matches!(source, Source::User(_))) {
-            Ok(values) => layers.push(Layer { source, values }),
-            Err(why) => notes.push(format!("{source} is left out: {why}")),
-        }
-    }
-    let values = Values {
-        base_url: variable("ANTHROPIC_BASE_URL"),
-        auth_token: variable("ANTHROPIC_AUTH_TOKEN"),
-        api_key: variable("ANTHROPIC_API_KEY"),
-        helper: None,
-    };
-    layers.push(Layer { source: Source::Environment, values: values.without_qcc() });
-    layers
-}
-
-/// What a settings file says; nothing if it is not there.
-fn settings(path: &Path, helper_counts: bool) -> Result<Values, String> {
-    if !path.exists() {
-        return Ok(Values::default());
-    }
-    let value = read(path)?;
-    let text = |value: &Value| value.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-    let variable = |name| value.pointer(&format!("/env/{name}")).and_then(text);
-    let values = Values {
-        base_url: variable("ANTHROPIC_BASE_URL"),
-        auth_token: variable("ANTHROPIC_AUTH_TOKEN"),
-        api_key: variable("ANTHROPIC_API_KEY"),
-        helper: value.get("apiKeyHelper").filter(|_| helper_counts).and_then(text),
-    };
-    Ok(values.without_qcc())
-}
-
-fn read(path: &Path) -> Result<Value, String> {
-    // Asked before opening: a pipe would wait for a writer.
-    if !path.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    let mut text = String::new();
-    let file = File::open(path).map_err(|e| e.to_string())?;
-    file.take(SETTINGS_CAP).read_to_string(&mut text).map_err(|e| e.to_string())?;
-    // The parser's message names a position, never the text there.
-    serde_json::from_str(&text).map_err(|e| format!("it is not JSON (line {}, column {})", e.line(), e.column()))
-}
-
-impl Values {
-    /// Without the words that lead Claude Code to qcc.
-    fn without_qcc(mut self) -> Self {
-        self.base_url = self.base_url.filter(|url| !is_qcc(url));
-        self.auth_token = self.auth_token.filter(|key| key != PLACEHOLDER);
-        self.api_key = self.api_key.filter(|key| key != PLACEHOLDER);
-        self
-    }
-}
-
-impl Layer {
-    fn credential(&self, name: &str) -> Option<&str> {
-        match name {
-            "ANTHROPIC_AUTH_TOKEN" => self.values.auth_token.as_deref(),
-            "ANTHROPIC_API_KEY" => self.values.api_key.as_deref(),
-            _ => self.values.helper.as_deref(),
-        }
-    }
-
-    fn path(&self) -> Option<PathBuf> {
-        match &self.source {
-            Source::Environment => None,
-            Source::User(path) | Source::Project(path) => Some(path.clone()),
-        }
-    }
 }
 
 /// The credential `name` of the layer at `index`, with the address it belongs to.
@@ -247,17 +111,6 @@ fn usable(url: &str) -> Result<String, &'static str> {
     Err("ANTHROPIC_BASE_URL is not https; see `allow_plaintext`")
 }
 
-fn is_loopback(authority: &Authority) -> bool {
-    let host = authority.host().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Whether `url` is qcc's own usual address.
-fn is_qcc(url: &str) -> bool {
-    let authority = url.parse::<Uri>().ok().and_then(|uri| uri.authority().cloned());
-    authority.is_some_and(|authority| is_loopback(&authority) && authority.port_u16() == Some(PORT))
-}
-
 /// A key that a header can carry, and a line of `.env` without quoting.
 fn key(text: &str) -> Result<Secret, &'static str> {
     let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"'\"`\\#$".contains(&byte));
@@ -274,6 +127,7 @@ fn helper(text: &str) -> Result<String, &'static str> {
 mod tests {
     use std::fs;
 
+    use super::super::layer::PLACEHOLDER;
     use super::*;
 
     /// Looks around in a project and a home with these settings, and these variables.

@@ -1,6 +1,7 @@
 //! From what is taken over to what is written. Pure: what `.env` and the environment hold is passed in.
 
-use super::found::{Credential, Finding, Source};
+use super::found::{Credential, Finding};
+use super::layer::Source;
 use super::starter::{self, Reference, Start};
 use crate::config::Secret;
 
