@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod failover;
 pub mod net;
 pub mod simulate;
 pub mod snapshot;

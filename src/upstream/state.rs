@@ -1,4 +1,299 @@
-//! placeholder until the state machine lands
-/// Placeholder.
+//! The live state of one endpoint, shared by all workers and kept across reloads.
+//!
+//! A shell around the [`Breaker`]: what every request reads or writes is atomic, the machine itself sits behind a mutex
+//! that only rare events take.
+//!
+//! Invariants:
+//! - while an endpoint admits and nothing failed since the last success, no request takes the mutex;
+//! - the atomics are mirrors, written only under the mutex; a reader that is late by an instant gets a pass of an era
+//!   that is over, which changes nothing.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::breaker::{Breaker, Kind, Pass, Policy, Sign, Standing, Turn};
+use super::latency::Latency;
+use super::recent::Recent;
+use super::window::Window;
+use crate::time::Moment;
+
+/// How long a model the endpoint does not have is not asked of it.
+pub const MODEL_OUT: Duration = Duration::from_mins(10);
+
+const RAMP: Duration = Duration::from_mins(1);
+const RAMP_START: f32 = 0.1;
+const NEVER: u64 = u64::MAX;
+const MODELS: usize = 256;
+
+/// See the module.
 #[derive(Debug)]
-pub struct EndpointState;
+pub struct EndpointState {
+    breaker: Mutex<Breaker>,
+    models: Mutex<Recent<Box<str>, Moment>>,
+    last: Mutex<Last>,
+    window: Window,
+    latency: Latency,
+    /// Mirror: it does not simply admit; ask the machine.
+    out: AtomicBool,
+    /// Mirror: a success has something to reset.
+    shaky: AtomicBool,
+    /// Mirror of the machine's era.
+    era: AtomicU32,
+    /// Mirror: when it was admitted after an ejection, in milliseconds, or `NEVER`.
+    recovered: AtomicU64,
+    some_model_out: AtomicBool,
+    in_flight: AtomicU32,
+    successes: AtomicU64,
+    failures: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Last {
+    error: Option<(Arc<str>, Moment)>,
+    change: Option<Moment>,
+}
+
+/// What a status view shows of an endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// Where it stands.
+    pub standing: Standing,
+    /// Failures in a row.
+    pub consecutive: u32,
+    /// Ejections in a row, those forgiven left out.
+    pub ejections: u32,
+    /// Successes since it is known.
+    pub successes: u64,
+    /// Failures since it is known.
+    pub failures: u64,
+    /// Successes and failures of the last minute.
+    pub last_minute: (u64, u64),
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Share of its weight that it gets, 0.1 to 1.
+    pub ramp: f32,
+    /// What went wrong last, and when.
+    pub last_error: Option<(Arc<str>, Moment)>,
+    /// When its standing last changed.
+    pub last_change: Option<Moment>,
+}
+
+impl EndpointState {
+    /// The state of an endpoint nothing is known about: it admits.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            breaker: Mutex::new(Breaker::new()),
+            models: Mutex::new(Recent::new(MODELS)),
+            last: Mutex::default(),
+            window: Window::default(),
+            latency: Latency::default(),
+            out: AtomicBool::new(false),
+            shaky: AtomicBool::new(false),
+            era: AtomicU32::new(0),
+            recovered: AtomicU64::new(NEVER),
+            some_model_out: AtomicBool::new(false),
+            in_flight: AtomicU32::new(0),
+            successes: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        })
+    }
+
+    /// Where the endpoint stands. One atomic read while it admits.
+    pub fn standing(&self, now: Moment) -> Standing {
+        if !self.out.load(Ordering::Acquire) {
+            return Standing::Admitting;
+        }
+        let machine = lock(&self.breaker);
+        self.mirror(&machine, now);
+        machine.standing(now)
+    }
+
+    /// Until when `model` is not asked of this endpoint, if that is so.
+    pub fn model_blocked(&self, model: Option<&str>, now: Moment) -> Option<Moment> {
+        if !self.some_model_out.load(Ordering::Acquire) {
+            return None;
+        }
+        lock(&self.models).get(model?).copied().filter(|until| now < *until)
+    }
+
+    /// Does not ask `model` of this endpoint for [`MODEL_OUT`].
+    pub fn block_model(&self, model: &str, now: Moment) -> Moment {
+        let until = now.after(MODEL_OUT);
+        let mut models = lock(&self.models);
+        models.retain(|until| now < *until);
+        models.insert(model.into(), until);
+        self.some_model_out.store(true, Ordering::Release);
+        until
+    }
+
+    /// The share of its weight the endpoint gets: after probation it grows from 0.1 to 1 within 60 s.
+    pub fn ramp(&self, now: Moment) -> f32 {
+        let since = self.recovered.load(Ordering::Relaxed);
+        if since == NEVER {
+            return 1.0;
+        }
+        let done = now.since(Moment(since)).as_secs_f32() / RAMP.as_secs_f32();
+        (RAMP_START + (1.0 - RAMP_START) * done).min(1.0)
+    }
+
+    /// Requests in flight.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The expected time to the first byte of an answer, in microseconds; failures and 429 count as slow.
+    pub fn expected_first_byte(&self, now: Moment) -> u64 {
+        self.latency.expected(self.in_flight() == 0, now)
+    }
+
+    /// Admits at once and forgets everything held against the endpoint: somebody said so. Says whether it was out.
+    pub fn reset(&self, now: Moment) -> bool {
+        let mut machine = lock(&self.breaker);
+        let was_out = machine.reset(now);
+        self.window.clear();
+        lock(&self.models).retain(|_| false);
+        self.some_model_out.store(false, Ordering::Release);
+        lock(&self.last).change = Some(now);
+        self.mirror(&machine, now);
+        was_out
+    }
+
+    /// Brings the end of an ejection forward to at most `longest` from now: it has become the only endpoint.
+    pub fn cap_ejection(&self, longest: Duration, now: Moment) {
+        if self.out.load(Ordering::Acquire) {
+            lock(&self.breaker).cap_ejection(longest, now);
+        }
+    }
+
+    /// Everything a status view shows.
+    pub fn snapshot(&self, now: Moment) -> View {
+        let machine = lock(&self.breaker);
+        let last = lock(&self.last);
+        View {
+            standing: machine.standing(now),
+            consecutive: machine.consecutive(),
+            ejections: machine.ejections(now),
+            successes: self.successes.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            last_minute: self.window.counts(now),
+            in_flight: self.in_flight(),
+            ramp: self.ramp(now),
+            last_error: last.error.clone(),
+            last_change: last.change,
+        }
+    }
+
+    /// Leave for one request, unless `limit` are in flight already; counts it as in flight.
+    pub(super) fn begin(&self, limit: Option<u32>, now: Moment) -> Option<Pass> {
+        self.board(limit, |state| {
+            if state.out.load(Ordering::Acquire) {
+                return lock(&state.breaker).begin(now);
+            }
+            Some(Pass { era: state.era.load(Ordering::Acquire), kind: Kind::Regular })
+        })
+    }
+
+    /// Leave for one request although the endpoint is ejected.
+    pub(super) fn begin_last_resort(&self, limit: Option<u32>, now: Moment) -> Option<Pass> {
+        self.board(limit, |state| lock(&state.breaker).begin_last_resort(now))
+    }
+
+    /// Whether no last resort is in flight.
+    pub(super) fn last_resort_free(&self) -> bool {
+        lock(&self.breaker).last_resort_free()
+    }
+
+    /// Counts a request in, and out again if it gets no pass.
+    fn board(&self, limit: Option<u32>, pass: impl FnOnce(&Self) -> Option<Pass>) -> Option<Pass> {
+        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let room = limit.is_none_or(|limit| before < limit);
+        let pass = if room { pass(self) } else { None };
+        if pass.is_none() {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+        pass
+    }
+
+    /// The first byte of an answer came after `took`.
+    pub(super) fn first_byte(&self, took: Duration, now: Moment) {
+        self.latency.observe(took, now);
+    }
+
+    /// An attempt failed, or met a 429, after `took`.
+    pub(super) fn penalize(&self, took: Duration, now: Moment) {
+        self.latency.penalize(took, now);
+    }
+
+    /// Takes back the pass of a request that tells nothing.
+    pub(super) fn release(&self, pass: Pass) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if pass.kind != Kind::Regular {
+            lock(&self.breaker).release(pass);
+        }
+    }
+
+    /// Takes back the pass of a request that did its job.
+    pub(super) fn succeed(&self, pass: Pass, now: Moment, policy: Policy) -> Option<Turn> {
+        self.successes.fetch_add(1, Ordering::Relaxed);
+        let current = pass.era == self.era.load(Ordering::Acquire);
+        if pass.kind == Kind::Regular && current {
+            self.window.record(true, now);
+        }
+        if pass.kind == Kind::Regular && !(current && self.shaky.load(Ordering::Acquire)) {
+            self.release(pass);
+            return None;
+        }
+        self.settle(pass, Sign::Good, now, policy, 0.0)
+    }
+
+    /// Takes back the pass of a request that failed. `chance` is uniform in 0..1.
+    pub(super) fn fail(
+        &self,
+        pass: Pass,
+        retry_after: Option<Duration>,
+        detail: &str,
+        now: Moment,
+        policy: Policy,
+        chance: f64,
+    ) -> Option<Turn> {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        lock(&self.last).error = Some((detail.into(), now));
+        if pass.kind == Kind::Regular && pass.era == self.era.load(Ordering::Acquire) {
+            self.window.record(false, now);
+        }
+        let sign = Sign::Bad { retry_after, detail, poor_rate: self.window.is_poor(now) };
+        self.settle(pass, sign, now, policy, chance)
+    }
+
+    /// Remembers what went wrong without counting it.
+    pub(super) fn note(&self, detail: &str, now: Moment) {
+        lock(&self.last).error = Some((detail.into(), now));
+    }
+
+    fn settle(&self, pass: Pass, sign: Sign<'_>, now: Moment, policy: Policy, chance: f64) -> Option<Turn> {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let mut machine = lock(&self.breaker);
+        let turn = machine.finish(pass, sign, now, policy, chance);
+        if let Some(turn) = &turn {
+            lock(&self.last).change = Some(now);
+            if !matches!(turn, Turn::Rested { .. }) {
+                self.window.clear();
+            }
+        }
+        self.mirror(&machine, now);
+        turn
+    }
+
+    fn mirror(&self, machine: &Breaker, now: Moment) {
+        self.era.store(machine.era(), Ordering::Release);
+        self.recovered.store(machine.recovered_at().map_or(NEVER, |at| at.0), Ordering::Relaxed);
+        self.shaky.store(machine.consecutive() > 0, Ordering::Release);
+        self.out.store(machine.standing(now) != Standing::Admitting, Ordering::Release);
+    }
+}
+
+/// The lock of a value that is consistent at any time, also after a panic elsewhere.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,4 @@
+//! Which profile is active, and why it changed.
+
+pub mod chain;
+pub mod machine;

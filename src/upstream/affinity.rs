@@ -1,0 +1,139 @@
+//! Which endpoint a conversation was last served by, and which one just broke it. Shared by all workers.
+//!
+//! Prompt caches live with an account for minutes, and thinking blocks are signed by the provider that wrote them. So a
+//! conversation stays on its endpoint for the profile's time, and with its provider group for a day.
+//!
+//! Invariants:
+//! - at most `capacity` sessions are remembered; those used last stay;
+//! - sessions are spread over shards, so workers seldom meet at a lock.
+//!
+//! It does not decide: the caller asks whether the endpoint still can take the request.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::endpoint::EndpointId;
+use super::recent::Recent;
+use crate::time::Moment;
+
+/// How long a conversation belongs to the provider group that served it last.
+pub const GROUP_STICKS: Duration = Duration::from_hours(24);
+/// How long an endpoint is avoided by the conversation whose stream it broke.
+pub const AVOIDED_FOR: Duration = Duration::from_secs(10);
+
+const SHARDS: usize = 32;
+const CAPACITY: usize = 100_000;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Affinity {
+    shards: Vec<Mutex<Recent<Box<str>, Session>>>,
+    hasher: RandomState,
+}
+
+/// Where a conversation was served last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sticky {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Its provider group.
+    pub group: Arc<str>,
+    /// When.
+    pub last: Moment,
+}
+
+#[derive(Debug, Default)]
+struct Session {
+    sticky: Option<Sticky>,
+    avoid: Option<(EndpointId, Moment)>,
+}
+
+impl Sticky {
+    /// The endpoint, if the conversation used it within `ttl`.
+    pub fn endpoint_within(&self, ttl: Duration, now: Moment) -> Option<&EndpointId> {
+        (now.since(self.last) <= ttl).then_some(&self.endpoint)
+    }
+}
+
+impl Affinity {
+    /// For 100,000 sessions.
+    pub fn new() -> Self {
+        Self::with_capacity(CAPACITY)
+    }
+
+    /// For about `capacity` sessions.
+    pub fn with_capacity(capacity: usize) -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::new(Recent::new(capacity / SHARDS))).collect();
+        Self { shards, hasher: RandomState::new() }
+    }
+
+    /// Where `session` was served last, if that was within [`GROUP_STICKS`]. Whether its endpoint still counts is for
+    /// [`Sticky::endpoint_within`].
+    pub fn prefer(&self, session: &str, now: Moment) -> Option<Sticky> {
+        let mut shard = self.shard(session);
+        let sticky = shard.get(session)?.sticky.as_ref()?;
+        (now.since(sticky.last) <= GROUP_STICKS).then(|| sticky.clone())
+    }
+
+    /// `session` was served well by `endpoint`.
+    pub fn remember(&self, session: &str, endpoint: &EndpointId, group: &Arc<str>, now: Moment) {
+        self.change(session, |known| {
+            // Served elsewhere: the endpoint that broke the stream has been avoided.
+            known.avoid.take_if(|(avoided, _)| avoided != endpoint);
+            match &mut known.sticky {
+                Some(sticky) if sticky.endpoint == *endpoint && sticky.group == *group => sticky.last = now,
+                sticky => {
+                    *sticky = Some(Sticky { endpoint: endpoint.clone(), group: Arc::clone(group), last: now });
+                }
+            }
+        });
+    }
+
+    /// A stream of `session` broke at `endpoint` after it had begun: the re-send goes elsewhere for [`AVOIDED_FOR`].
+    pub fn avoid(&self, session: &str, endpoint: &EndpointId, now: Moment) {
+        self.change(session, |known| known.avoid = Some((endpoint.clone(), now.after(AVOIDED_FOR))));
+    }
+
+    /// The endpoint that `session` avoids now.
+    pub fn avoided(&self, session: &str, now: Moment) -> Option<EndpointId> {
+        let mut shard = self.shard(session);
+        let (endpoint, until) = shard.get(session)?.avoid.as_ref()?;
+        (now < *until).then(|| endpoint.clone())
+    }
+
+    /// How many sessions are remembered.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    /// Whether no session is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn change(&self, session: &str, change: impl FnOnce(&mut Session)) {
+        let mut shard = self.shard(session);
+        if let Some(known) = shard.get(session) {
+            return change(known);
+        }
+        let mut new = Session::default();
+        change(&mut new);
+        shard.insert(session.into(), new);
+    }
+
+    fn shard(&self, session: &str) -> MutexGuard<'_, Recent<Box<str>, Session>> {
+        let hash = self.hasher.hash_one(session);
+        lock(&self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or_default()])
+    }
+}
+
+impl Default for Affinity {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
