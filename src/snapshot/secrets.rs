@@ -14,6 +14,7 @@ mod unresolved;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +25,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 use zeroize::Zeroizing;
 
 use self::dotenv::Dotenv;
+use self::reference::Use;
 pub use self::unresolved::{Failure, Fault, Unresolved};
 use super::read;
 use crate::config::secret::CommandRef;
 use crate::config::units::Size;
 use crate::config::{Config, Secret, SecretSpec};
+use crate::telemetry::redact;
 
 /// Programs run at once.
 const AT_ONCE: usize = 8;
@@ -38,7 +41,7 @@ const CAP: Size = Size(256 << 10);
 const RETRY: Duration = Duration::from_mins(1);
 
 /// What a reference came to.
-pub type Answer = Result<Secret, Unresolved>;
+type Answer = Result<Secret, Unresolved>;
 
 /// Program and arguments.
 type Argv = Vec<String>;
@@ -67,13 +70,18 @@ struct Program {
     due: Instant,
 }
 
-/// A kind of reference that has to be looked up; a literal has not.
+/// A reference, as far as it decides about the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
+    Literal(Literal),
     Env(String),
     File(PathBuf),
     Command(Argv),
 }
+
+/// A secret that can be looked up by its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Literal(Secret);
 
 /// Every reference of a file, and what it came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,15 +119,19 @@ impl Secrets {
     /// Like [`Self::resolve`], but waits at most `patience` for programs. [`Self::refreshed`] tells when the others
     /// have answered.
     pub async fn resolve_within(&mut self, config: &Config, patience: Duration) -> Resolved {
-        let specs: Vec<SecretSpec> = reference::secrets(config).cloned().collect();
+        let specs: Vec<_> = reference::secrets(config).map(|(spec, kind)| (spec.clone(), kind)).collect();
         self.want(&specs);
-        let place = self.place.clone();
-        let found = tokio::task::spawn_blocking(move || place.look_up(&specs));
+        let (place, wanted) = (self.place.clone(), specs.clone());
+        let found = tokio::task::spawn_blocking(move || place.look_up(&wanted));
         // What does not answer in time is told as running.
         drop(timeout(patience, self.first_answers()).await);
         let mut resolved = found.await.unwrap_or_default();
-        let programs = self.programs.iter().map(|(argv, program)| (Key::Command(argv.clone()), program.answer.clone()));
-        resolved.answers.extend(programs);
+        for (spec, kind) in &specs {
+            if let Some(program) = self.program(spec) {
+                resolved.insert(spec, *kind, program.answer.clone());
+            }
+        }
+        resolved.answers.values().flatten().for_each(redact::register);
         resolved
     }
 
@@ -153,10 +165,15 @@ impl Secrets {
         program.map(|program| program.due = Instant::now()).is_some()
     }
 
+    fn program(&self, spec: &SecretSpec) -> Option<&Program> {
+        let SecretSpec::Command(spec) = spec else { return None };
+        self.programs.get(&spec.command)
+    }
+
     /// Starts the programs that are new among `specs`, forgets those that are not among them.
-    fn want(&mut self, specs: &[SecretSpec]) {
+    fn want(&mut self, specs: &[(SecretSpec, Use)]) {
         let mut before = std::mem::take(&mut self.programs);
-        for spec in specs {
+        for (spec, _) in specs {
             let SecretSpec::Command(spec) = spec else { continue };
             let known = before.remove(&spec.command).map(|program| program.retimed(spec));
             let program = known.unwrap_or_else(|| Program::new(spec.clone()));
@@ -224,16 +241,17 @@ impl Program {
 
 impl Place {
     /// Looks up everything that needs no program.
-    fn look_up(&self, specs: &[SecretSpec]) -> Resolved {
+    fn look_up(&self, specs: &[(SecretSpec, Use)]) -> Resolved {
         let dotenv = Dotenv::read(&self.dir.join(".env"));
         let mut found = Resolved::default();
-        for spec in specs {
-            let (key, answer) = match spec {
-                SecretSpec::Env(env) => (Key::Env(env.env.clone()), self.variable(&env.env, &dotenv)),
-                SecretSpec::File(file) => (Key::File(file.file.clone()), self.contents(&file.file)),
-                SecretSpec::Literal(_) | SecretSpec::Command(_) => continue,
+        for (spec, kind) in specs {
+            let answer = match spec {
+                SecretSpec::Literal(secret) => Ok(secret.clone()),
+                SecretSpec::Env(env) => self.variable(&env.env, &dotenv),
+                SecretSpec::File(file) => self.contents(&file.file),
+                SecretSpec::Command(_) => continue,
             };
-            found.answers.insert(key, answer);
+            found.insert(spec, *kind, answer);
         }
         found.warnings.extend(dotenv.warning.filter(|_| self.needs_dotenv(specs)));
         found
@@ -257,62 +275,62 @@ impl Place {
         Ok(Secret::new(text.trim()))
     }
 
-    fn needs_dotenv(&self, specs: &[SecretSpec]) -> bool {
+    fn needs_dotenv(&self, specs: &[(SecretSpec, Use)]) -> bool {
         let unset = |name: &str| (self.env)(name).is_none_or(|value| value.is_empty());
-        specs.iter().any(|spec| matches!(spec, SecretSpec::Env(env) if unset(&env.env)))
+        specs.iter().any(|(spec, _)| matches!(spec, SecretSpec::Env(env) if unset(&env.env)))
     }
 }
 
 impl Key {
-    fn of(spec: &SecretSpec) -> Option<Self> {
+    fn of(spec: &SecretSpec) -> Self {
         match spec {
-            SecretSpec::Literal(_) => None,
-            SecretSpec::Env(env) => Some(Self::Env(env.env.clone())),
-            SecretSpec::File(file) => Some(Self::File(file.file.clone())),
-            SecretSpec::Command(command) => Some(Self::Command(command.command.clone())),
+            SecretSpec::Literal(secret) => Self::Literal(Literal(secret.clone())),
+            SecretSpec::Env(env) => Self::Env(env.env.clone()),
+            SecretSpec::File(file) => Self::File(file.file.clone()),
+            SecretSpec::Command(command) => Self::Command(command.command.clone()),
         }
     }
 }
 
+impl Hash for Literal {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.expose().hash(state);
+    }
+}
+
 impl Resolved {
-    /// The key or token that `spec` refers to: not empty, at most 16 KiB of visible ASCII.
-    pub fn get(&self, spec: &SecretSpec) -> Answer {
-        let secret = self.pem(spec)?;
-        match Fault::of(&secret) {
-            Some(why) => Err(Unresolved::unfit(source(spec), why)),
-            None => Ok(secret),
-        }
+    /// The secret that `spec` refers to: a key or token of visible ASCII (at most 16 KiB), or a private key; never empty.
+    pub fn get(&self, spec: &SecretSpec) -> Result<&Secret, &Unresolved> {
+        self.answers.get(&Key::of(spec)).map_or(Err(&Unresolved::Unused), Result::as_ref)
     }
 
-    /// The private key in PEM that `spec` refers to: any text that is not empty.
-    pub fn pem(&self, spec: &SecretSpec) -> Answer {
-        let found = match (spec, Key::of(spec)) {
-            (SecretSpec::Literal(secret), _) => Ok(secret.clone()),
-            (_, key) => key.and_then(|key| self.answers.get(&key)).cloned().unwrap_or(Err(Unresolved::Unused)),
-        };
-        found.and_then(
-            |secret| if secret.is_empty() { Err(Unresolved::unfit(source(spec), Fault::Empty)) } else { Ok(secret) },
-        )
+    fn insert(&mut self, spec: &SecretSpec, kind: Use, answer: Answer) {
+        let fit = answer.and_then(|secret| match Fault::of(&secret, kind) {
+            Some(why) => Err(Unresolved::unfit(source(spec), why)),
+            None => Ok(secret),
+        });
+        self.answers.insert(Key::of(spec), fit);
     }
 }
 
 /// Whether the key or token that `spec` of a file in `dir` refers to can be found right now. Runs no program: those
 /// are taken to answer.
 pub fn check(spec: &SecretSpec, dir: &Path) -> Result<(), Unresolved> {
-    checked(spec, dir, Resolved::get)
+    checked(spec, dir, Use::Token)
 }
 
 /// Like [`check`], for a private key in PEM.
 pub fn check_pem(spec: &SecretSpec, dir: &Path) -> Result<(), Unresolved> {
-    checked(spec, dir, Resolved::pem)
+    checked(spec, dir, Use::Pem)
 }
 
-fn checked(spec: &SecretSpec, dir: &Path, get: fn(&Resolved, &SecretSpec) -> Answer) -> Result<(), Unresolved> {
+fn checked(spec: &SecretSpec, dir: &Path, kind: Use) -> Result<(), Unresolved> {
     if matches!(spec, SecretSpec::Command(_)) {
         return Ok(());
     }
     let place = Place { dir: dir.into(), env: |name| std::env::var_os(name) };
-    get(&place.look_up(std::slice::from_ref(spec)), spec).map(drop)
+    let found = place.look_up(&[(spec.clone(), kind)]);
+    found.get(spec).map(drop).map_err(Unresolved::clone)
 }
 
 fn source(spec: &SecretSpec) -> String {

@@ -6,17 +6,28 @@ use crate::config::model::{Auth, ServerTls};
 use crate::config::{Config, SecretSpec};
 use crate::snapshot::spec::{EndpointRef, endpoints};
 
+/// What a secret is for, hence what it may look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Goes into a header, or is compared with one.
+    Token,
+    /// A private key in PEM.
+    Pem,
+}
+
 /// Every place of `config` that needs a secret: keys of serving endpoints, tokens of clients, private keys.
-pub(super) fn secrets(config: &Config) -> impl Iterator<Item = &SecretSpec> {
+pub(super) fn secrets(config: &Config) -> impl Iterator<Item = (&SecretSpec, Use)> {
     let keys = serving(config).filter(|endpoint| endpoint.fields.auth != Auth::Passthrough);
     let keys = keys.filter_map(|endpoint| endpoint.fields.api_key.as_ref());
     let tokens = config.server.clients.iter().flatten().map(|client| &client.token);
-    keys.chain(tokens).chain(identities(config).map(|tls| &tls.key))
+    let tokens = keys.chain(tokens).map(|spec| (spec, Use::Token));
+    // Last: a reference used for both may look like a private key.
+    tokens.chain(identities(config).map(|tls| (&tls.key, Use::Pem)))
 }
 
 /// Every file that `config` refers to: secrets and certificates, as written.
 pub(super) fn files(config: &Config) -> impl Iterator<Item = &Path> {
-    let secrets = secrets(config).filter_map(|spec| match spec {
+    let secrets = secrets(config).filter_map(|(spec, _)| match spec {
         SecretSpec::File(file) => Some(file.file.as_path()),
         _ => None,
     });

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::reference::Use;
 use crate::config::Secret;
 use crate::config::units::{Dur, Size};
 
@@ -77,11 +78,13 @@ impl Unresolved {
 }
 
 impl Fault {
-    /// What is wrong with `secret` as a key or token: it must fit into a header.
-    pub(super) fn of(secret: &Secret) -> Option<Self> {
+    /// What is wrong with `secret` for its use: a token must fit into a header, a private key may be any text.
+    pub(super) fn of(secret: &Secret, kind: Use) -> Option<Self> {
         let text = secret.expose();
         if text.is_empty() {
             Some(Self::Empty)
+        } else if kind == Use::Pem {
+            None
         } else if text.contains(['\r', '\n', '\0']) {
             Some(Self::Break)
         } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {

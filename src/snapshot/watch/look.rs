@@ -12,7 +12,7 @@ use crate::config::units::Size;
 use crate::snapshot::read;
 
 /// The largest file that is read.
-const CAP: Size = Size::mib(16);
+const CAP: Size = Size(crate::config::MAX_BYTES);
 
 /// What a file holds, or why it cannot be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
