@@ -1,5 +1,6 @@
 //! The running configuration: one immutable value, how it is made and how it is replaced.
 
+pub mod changes;
 mod read;
 pub mod secrets;
 mod spec;
