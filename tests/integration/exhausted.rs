@@ -1,0 +1,98 @@
+//! When nothing can answer: the error a client retries well, and no storm behind it.
+
+use crate::support::config::{endpoint, in_order, with};
+use crate::support::{Answer, Proxy, Refused, Reply, Request, Upstream, file, messages, profile};
+
+/// Our own failure: 503 in Anthropic's shape that a client is to retry soon.
+#[track_caller]
+fn assert_retryable(answer: &Answer) {
+    assert_eq!((answer.status, answer.error_type().as_str()), (503, "api_error"), "{answer:?}");
+    let after: u64 = answer.header("retry-after").and_then(|text| text.parse().ok()).expect("integer retry-after");
+    assert!(after <= 55, "{answer:?}");
+    assert_eq!(answer.header("x-should-retry"), Some("true"), "{answer:?}");
+    assert!(answer.header("qcc-error").is_some_and(|reason| !reason.is_empty()), "{answer:?}");
+    assert!(!answer.text().contains("overloaded_error"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn with_every_endpoint_unreachable_the_client_gets_a_503_it_retries() {
+    let (one, two) = (Refused::new(), Refused::new());
+    let proxy = Proxy::start(&file(&[in_order([one.url(), two.url()])])).await;
+    for request in [Request::unary(), Request::stream(), Request::unary(), Request::stream(), Request::unary()] {
+        assert_retryable(&proxy.send(&request).await);
+    }
+}
+
+#[tokio::test]
+async fn an_overloaded_upstream_is_never_quoted() {
+    for reply in [
+        Reply::error(529, "overloaded_error", "Overloaded"),
+        Reply::error(500, "overloaded_error", "Overloaded"),
+        Reply::sse([messages::error_event("overloaded_error")]),
+    ] {
+        let upstream = Upstream::always(reply).await;
+        let proxy = Proxy::start(&file(&[in_order([upstream.url()])])).await;
+        assert_retryable(&proxy.send(&Request::stream()).await);
+    }
+}
+
+#[tokio::test]
+async fn the_last_upstreams_own_error_is_handed_on() {
+    for (status, kind) in
+        [(500, "api_error"), (502, "api_error"), (503, "api_error"), (504, "timeout_error"), (429, "rate_limit_error")]
+    {
+        let (first, last) = (Refused::new(), Upstream::always(Reply::error(status, kind, "the last word")).await);
+        let proxy = Proxy::start(&file(&[in_order([first.url(), last.url()])])).await;
+        let answer = proxy.send(&Request::unary()).await;
+        assert_eq!((answer.status, answer.body), (status, messages::error(kind, "the last word")));
+    }
+}
+
+#[tokio::test]
+async fn a_long_retry_after_is_clamped_to_what_clients_wait() {
+    let reply = Reply::error(429, "rate_limit_error", "x").header("retry-after", "86400");
+    let upstream = Upstream::always(reply).await;
+    let proxy = Proxy::start(&file(&[in_order([upstream.url()])])).await;
+    let answer = proxy.send(&Request::unary()).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (429, Some("60")), "{answer:?}");
+}
+
+#[tokio::test]
+async fn with_every_key_dead_the_client_is_told_not_to_retry() {
+    let upstream = Upstream::always(Reply::error(401, "authentication_error", "invalid x-api-key")).await;
+    let endpoints = [endpoint("a", &upstream.url(), ""), endpoint("b", &upstream.url(), "")];
+    let proxy = Proxy::start(&file(&[profile("production", "tier: primary", &endpoints)])).await;
+    for _ in 0..2 {
+        let answer = proxy.send(&Request::unary()).await;
+        assert_eq!((answer.status, answer.error_type().as_str()), (401, "authentication_error"), "{answer:?}");
+        assert_eq!(answer.header("x-should-retry"), Some("false"), "{answer:?}");
+        assert!(answer.text().contains("production/a") && answer.text().contains("production/b"), "{answer:?}");
+        assert!(!answer.text().contains("canary"), "{answer:?}");
+    }
+    assert_eq!(upstream.count(), 2, "a dead key is not asked again");
+}
+
+#[tokio::test]
+async fn an_outage_is_not_made_worse() {
+    let upstream = Upstream::always(Reply::error(500, "api_error", "x")).await;
+    let other = Upstream::always(Reply::error(500, "api_error", "x")).await;
+    let proxy = Proxy::start(&file(&[in_order([upstream.url(), other.url()])])).await;
+    for answer in proxy.send_times(100, &Request::unary()).await {
+        assert!(answer.status >= 500, "{answer:?}");
+    }
+    // 1.2 calls per request at the very most; ejection keeps it far below.
+    assert!(upstream.count() + other.count() <= 120, "{} + {}", upstream.count(), other.count());
+}
+
+#[tokio::test]
+async fn a_request_is_held_while_an_endpoint_is_expected_back() {
+    let upstream = Upstream::start(|seen| match seen.index {
+        0 => Reply::error(429, "rate_limit_error", "x").header("retry-after", "1"),
+        _ => Reply::served(seen),
+    })
+    .await;
+    let proxy = Proxy::start(&with("queue: { hold: 30s }", &[in_order([upstream.url()])])).await;
+    let started = std::time::Instant::now();
+    assert_eq!(proxy.send(&Request::stream()).await.assert_served().endpoint(), "a");
+    assert!(started.elapsed() >= std::time::Duration::from_millis(900), "{:?}", started.elapsed());
+}

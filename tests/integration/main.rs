@@ -1,0 +1,25 @@
+//! qcc as its users meet it: the real binary, real sockets, real files.
+//!
+//! Every test starts its own proxy and its own scripted upstreams; nothing is shared, so they run in any order and side by side.
+
+mod affinity;
+mod balance;
+mod cancel;
+mod clients;
+mod exhausted;
+mod failover;
+mod fidelity;
+mod guard;
+mod harness;
+mod headers;
+mod lifecycle;
+mod limits;
+mod load;
+mod local_answers;
+mod models;
+mod original;
+mod outcomes;
+mod reload;
+mod sources;
+mod stream_failure;
+mod support;
