@@ -9,12 +9,13 @@
 
 mod command;
 mod dotenv;
+mod lookup;
 mod reference;
+mod resolved;
 mod unresolved;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,26 +23,22 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
-use zeroize::Zeroizing;
 
-use self::dotenv::Dotenv;
+use self::lookup::Place;
+pub use self::lookup::{check, check_pem};
 use self::reference::Use;
+use self::resolved::Answer;
+pub use self::resolved::Resolved;
 pub use self::unresolved::{Failure, Fault, Unresolved};
-use super::read;
 use crate::config::secret::CommandRef;
-use crate::config::units::Size;
-use crate::config::{Config, Secret, SecretSpec};
-use crate::telemetry::redact;
+use crate::config::{Config, SecretSpec};
 
 /// Programs run at once.
 const AT_ONCE: usize = 8;
-/// The largest file that can be a secret; a private key with its chain fits.
-const CAP: Size = Size(256 << 10);
+/// No program is run again sooner.
+const LEAST: Duration = Duration::from_secs(1);
 /// How soon a program that failed is run again.
 const RETRY: Duration = Duration::from_mins(1);
-
-/// What a reference came to.
-type Answer = Result<Secret, Unresolved>;
 
 /// Program and arguments.
 type Argv = Vec<String>;
@@ -54,41 +51,14 @@ pub struct Secrets {
     slots: Arc<Semaphore>,
 }
 
-/// Where references are looked up.
-#[derive(Clone)]
-struct Place {
-    /// The directory of the file.
-    dir: Arc<Path>,
-    env: fn(&str) -> Option<OsString>,
-}
-
 /// A program that prints a secret.
 struct Program {
     spec: CommandRef,
+    /// Its last good answer, else why there is none.
     answer: Answer,
+    running: bool,
     /// When it is to be run again.
     due: Instant,
-}
-
-/// A reference, as far as it decides about the answer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    Literal(Literal),
-    Env(String),
-    File(PathBuf),
-    Command(Argv),
-}
-
-/// A secret that can be looked up by its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Literal(Secret);
-
-/// Every reference of a file, and what it came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Resolved {
-    answers: HashMap<Key, Answer>,
-    /// What is to be said about the sources, in words.
-    pub warnings: Vec<String>,
 }
 
 impl Secrets {
@@ -131,7 +101,7 @@ impl Secrets {
                 resolved.insert(spec, *kind, program.answer.clone());
             }
         }
-        resolved.answers.values().flatten().for_each(redact::register);
+        resolved.register();
         resolved
     }
 
@@ -162,7 +132,7 @@ impl Secrets {
     pub fn refresh_now(&mut self, spec: &SecretSpec) -> bool {
         let SecretSpec::Command(spec) = spec else { return false };
         let program = self.programs.get_mut(&spec.command);
-        program.map(|program| program.due = Instant::now()).is_some()
+        program.map(Program::hurry).is_some()
     }
 
     fn program(&self, spec: &SecretSpec) -> Option<&Program> {
@@ -186,13 +156,14 @@ impl Secrets {
         let now = Instant::now();
         for (argv, program) in self.programs.iter_mut().filter(|(_, program)| program.due <= now) {
             // Should it never be heard of again, it is run again.
-            program.due = later(now, program.spec.refresh.get().saturating_add(program.spec.timeout.get()));
+            program.due = later(now, program.refresh().saturating_add(program.spec.timeout.get()));
+            program.running = true;
             let (argv, spec) = (argv.clone(), program.spec.clone());
             let (dir, slots) = (Arc::clone(&self.place.dir), Arc::clone(&self.slots));
             self.running.spawn(async move {
                 let _slot = slots.acquire_owned().await;
-                let answer = command::run(&spec, &dir).await.map_err(|why| failed(&spec, why));
-                (argv, answer)
+                let answer = command::run(&spec, &dir).await;
+                (argv, answer.map_err(|why| failed(&spec, why)))
             });
         }
     }
@@ -210,8 +181,8 @@ impl Secrets {
     /// Takes in an answer. Whether it is another than before.
     fn store(&mut self, argv: &Argv, answer: Answer) -> bool {
         let Some(program) = self.programs.get_mut(argv) else { return false };
-        let refresh = program.spec.refresh.get();
-        let again = if answer.is_ok() { refresh } else { refresh.min(RETRY) };
+        program.running = false;
+        let again = if answer.is_ok() { program.refresh() } else { program.refresh().min(RETRY) };
         program.due = later(Instant::now(), again);
         let news = answer != program.answer && (answer.is_ok() || program.answer.is_err());
         if news {
@@ -224,121 +195,29 @@ impl Secrets {
 impl Program {
     /// A program that is due now.
     fn new(spec: CommandRef) -> Self {
-        Self { answer: Err(failed(&spec, Failure::Running)), due: Instant::now(), spec }
+        Self { answer: Err(failed(&spec, Failure::Running)), running: false, due: Instant::now(), spec }
+    }
+
+    fn refresh(&self) -> Duration {
+        self.spec.refresh.get().max(LEAST)
+    }
+
+    /// Makes it due, unless it is on its way.
+    fn hurry(&mut self) {
+        if !self.running {
+            self.due = Instant::now();
+        }
     }
 
     /// The program again, with the times of `spec`.
     fn retimed(self, spec: &CommandRef) -> Self {
-        let due = self.due.min(later(Instant::now(), spec.refresh.get()));
-        Self { spec: spec.clone(), due, ..self }
+        let renewed = Self { spec: spec.clone(), ..self };
+        Self { due: renewed.due.min(later(Instant::now(), renewed.refresh())), ..renewed }
     }
 
     /// Whether it has never answered.
     fn fresh(&self) -> bool {
         matches!(self.answer, Err(Unresolved::Command { why: Failure::Running, .. }))
-    }
-}
-
-impl Place {
-    /// Looks up everything that needs no program.
-    fn look_up(&self, specs: &[(SecretSpec, Use)]) -> Resolved {
-        let dotenv = Dotenv::read(&self.dir.join(".env"));
-        let mut found = Resolved::default();
-        for (spec, kind) in specs {
-            let answer = match spec {
-                SecretSpec::Literal(secret) => Ok(secret.clone()),
-                SecretSpec::Env(env) => self.variable(&env.env, &dotenv),
-                SecretSpec::File(file) => self.contents(&file.file),
-                SecretSpec::Command(_) => continue,
-            };
-            found.insert(spec, *kind, answer);
-        }
-        found.warnings.extend(dotenv.warning.filter(|_| self.needs_dotenv(specs)));
-        found
-    }
-
-    fn variable(&self, name: &str, dotenv: &Dotenv) -> Answer {
-        let set = (self.env)(name);
-        let own = set.as_ref().filter(|value| !value.is_empty());
-        if let Some(value) = own {
-            let text = value.to_str().ok_or_else(|| Unresolved::unfit(name, Fault::Invisible))?;
-            return Ok(Secret::new(text));
-        }
-        let empty = set.map(|_| Secret::new(""));
-        dotenv.get(name).cloned().or(empty).ok_or_else(|| Unresolved::NotSet(name.to_owned()))
-    }
-
-    fn contents(&self, path: &Path) -> Answer {
-        let unreadable = |error| Unresolved::Unreadable { path: path.to_owned(), why: read::words(&error) };
-        let bytes = Zeroizing::new(read::bounded(&self.dir.join(path), CAP).map_err(unreadable)?);
-        let text = std::str::from_utf8(&bytes).map_err(|_| Unresolved::unfit(path.display(), Fault::Invisible))?;
-        Ok(Secret::new(text.trim()))
-    }
-
-    fn needs_dotenv(&self, specs: &[(SecretSpec, Use)]) -> bool {
-        let unset = |name: &str| (self.env)(name).is_none_or(|value| value.is_empty());
-        specs.iter().any(|(spec, _)| matches!(spec, SecretSpec::Env(env) if unset(&env.env)))
-    }
-}
-
-impl Key {
-    fn of(spec: &SecretSpec) -> Self {
-        match spec {
-            SecretSpec::Literal(secret) => Self::Literal(Literal(secret.clone())),
-            SecretSpec::Env(env) => Self::Env(env.env.clone()),
-            SecretSpec::File(file) => Self::File(file.file.clone()),
-            SecretSpec::Command(command) => Self::Command(command.command.clone()),
-        }
-    }
-}
-
-impl Hash for Literal {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.expose().hash(state);
-    }
-}
-
-impl Resolved {
-    /// The secret that `spec` refers to: a key or token of visible ASCII (at most 16 KiB), or a private key; never empty.
-    pub fn get(&self, spec: &SecretSpec) -> Result<&Secret, &Unresolved> {
-        self.answers.get(&Key::of(spec)).map_or(Err(&Unresolved::Unused), Result::as_ref)
-    }
-
-    fn insert(&mut self, spec: &SecretSpec, kind: Use, answer: Answer) {
-        let fit = answer.and_then(|secret| match Fault::of(&secret, kind) {
-            Some(why) => Err(Unresolved::unfit(source(spec), why)),
-            None => Ok(secret),
-        });
-        self.answers.insert(Key::of(spec), fit);
-    }
-}
-
-/// Whether the key or token that `spec` of a file in `dir` refers to can be found right now. Runs no program: those
-/// are taken to answer.
-pub fn check(spec: &SecretSpec, dir: &Path) -> Result<(), Unresolved> {
-    checked(spec, dir, Use::Token)
-}
-
-/// Like [`check`], for a private key in PEM.
-pub fn check_pem(spec: &SecretSpec, dir: &Path) -> Result<(), Unresolved> {
-    checked(spec, dir, Use::Pem)
-}
-
-fn checked(spec: &SecretSpec, dir: &Path, kind: Use) -> Result<(), Unresolved> {
-    if matches!(spec, SecretSpec::Command(_)) {
-        return Ok(());
-    }
-    let place = Place { dir: dir.into(), env: |name| std::env::var_os(name) };
-    let found = place.look_up(&[(spec.clone(), kind)]);
-    found.get(spec).map(drop).map_err(Unresolved::clone)
-}
-
-fn source(spec: &SecretSpec) -> String {
-    match spec {
-        SecretSpec::Literal(_) => "the literal".to_owned(),
-        SecretSpec::Env(env) => env.env.clone(),
-        SecretSpec::File(file) => file.file.display().to_string(),
-        SecretSpec::Command(_) => spec.to_string(),
     }
 }
 

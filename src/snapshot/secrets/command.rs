@@ -28,7 +28,8 @@ pub(super) async fn run(spec: &CommandRef, dir: &Path) -> Result<Secret, Failure
     let text = answer.map_err(|_| Failure::TimedOut(spec.timeout))??;
     // It has ended and been waited for: its number may soon belong to another.
     group.0 = None;
-    Ok(Secret::new(String::from_utf8_lossy(&text).trim()))
+    let text = std::str::from_utf8(&text).map_err(|_| Failure::Binary)?.trim();
+    if text.is_empty() { Err(Failure::Silent) } else { Ok(Secret::new(text)) }
 }
 
 fn spawn(spec: &CommandRef, dir: &Path) -> std::io::Result<Child> {
@@ -100,6 +101,8 @@ mod tests {
             ("echo canary; exit 3", Err(Failure::Exited(3))),
             ("echo canary; kill -9 $$", Err(Failure::Killed)),
             ("yes canary", Err(Failure::Endless(CAP))),
+            ("echo", Err(Failure::Silent)),
+            ("printf 'canary\\377'", Err(Failure::Binary)),
         ] {
             let got = outcome(script, Duration::from_mins(1)).await;
             assert_eq!(got, expected.map(str::to_owned), "{script}");

@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::config::Secret;
 
 const CANARY: &str = "sk-canary";
 

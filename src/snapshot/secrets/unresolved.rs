@@ -55,6 +55,10 @@ pub enum Failure {
     Killed,
     /// It printed more than this.
     Endless(Size),
+    /// It printed nothing.
+    Silent,
+    /// It printed something that is not text.
+    Binary,
 }
 
 /// What is wrong with a text that should be a secret.
@@ -116,6 +120,8 @@ impl fmt::Display for Failure {
             Self::Exited(status) => write!(f, "exited with {status}"),
             Self::Killed => f.write_str("was ended by a signal"),
             Self::Endless(limit) => write!(f, "printed more than {limit}"),
+            Self::Silent => f.write_str("printed nothing"),
+            Self::Binary => f.write_str("printed something that is not text"),
         }
     }
 }

@@ -1,0 +1,88 @@
+//! Finds the secrets that need no program: literals, variables, files.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::dotenv::Dotenv;
+use super::reference::Use;
+use super::resolved::{Answer, Resolved};
+use super::unresolved::{Fault, Unresolved};
+use crate::config::units::Size;
+use crate::config::{Secret, SecretSpec};
+use crate::snapshot::read;
+
+/// The largest file that can be a secret; a private key with its chain fits.
+const CAP: Size = Size(256 << 10);
+/// Where references are looked up.
+#[derive(Clone)]
+pub(super) struct Place {
+    /// The directory of the file.
+    pub(super) dir: Arc<Path>,
+    /// The process environment.
+    pub(super) env: fn(&str) -> Option<OsString>,
+}
+
+impl Place {
+    /// Looks up everything that needs no program.
+    pub(super) fn look_up(&self, specs: &[(SecretSpec, Use)]) -> Resolved {
+        let dotenv = Dotenv::read(&self.dir.join(".env"));
+        let mut found = Resolved::default();
+        for (spec, kind) in specs {
+            let answer = match spec {
+                SecretSpec::Literal(secret) => Ok(secret.clone()),
+                SecretSpec::Env(env) => self.variable(&env.env, &dotenv),
+                SecretSpec::File(file) => self.contents(&file.file),
+                SecretSpec::Command(_) => continue,
+            };
+            found.insert(spec, *kind, answer);
+        }
+        found.warnings.extend(dotenv.warning.filter(|_| self.needs_dotenv(specs)));
+        found
+    }
+
+    fn variable(&self, name: &str, dotenv: &Dotenv) -> Answer {
+        let set = (self.env)(name);
+        let own = set.as_ref().filter(|value| !value.is_empty());
+        if let Some(value) = own {
+            let text = value.to_str().ok_or_else(|| Unresolved::unfit(name, Fault::Invisible))?;
+            return Ok(Secret::new(text));
+        }
+        let empty = set.map(|_| Secret::new(""));
+        dotenv.get(name).cloned().or(empty).ok_or_else(|| Unresolved::NotSet(name.to_owned()))
+    }
+
+    fn contents(&self, path: &Path) -> Answer {
+        let unreadable = |error| Unresolved::Unreadable { path: path.to_owned(), why: read::words(&error) };
+        let bytes = Zeroizing::new(read::bounded(&self.dir.join(path), CAP).map_err(unreadable)?);
+        let text = std::str::from_utf8(&bytes).map_err(|_| Unresolved::unfit(path.display(), Fault::Invisible))?;
+        Ok(Secret::new(text.trim()))
+    }
+
+    fn needs_dotenv(&self, specs: &[(SecretSpec, Use)]) -> bool {
+        let unset = |name: &str| (self.env)(name).is_none_or(|value| value.is_empty());
+        specs.iter().any(|(spec, _)| matches!(spec, SecretSpec::Env(env) if unset(&env.env)))
+    }
+}
+
+/// Whether the key or token that `spec` of a file in `dir` refers to can be found right now. Runs no program: those
+/// are taken to answer.
+pub fn check(spec: &SecretSpec, dir: &Path) -> Result<(), Unresolved> {
+    checked(spec, dir, Use::Token)
+}
+
+/// Like [`check`], for a private key in PEM.
+pub fn check_pem(spec: &SecretSpec, dir: &Path) -> Result<(), Unresolved> {
+    checked(spec, dir, Use::Pem)
+}
+
+fn checked(spec: &SecretSpec, dir: &Path, kind: Use) -> Result<(), Unresolved> {
+    if matches!(spec, SecretSpec::Command(_)) {
+        return Ok(());
+    }
+    let place = Place { dir: dir.into(), env: |name| std::env::var_os(name) };
+    let found = place.look_up(&[(spec.clone(), kind)]);
+    found.get(spec).map(drop).map_err(Unresolved::clone)
+}
