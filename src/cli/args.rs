@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::init::InitArgs;
+use super::validate::ValidateArgs;
 
 /// A configuration-as-code failover proxy with hot reload for Claude Code and every Anthropic Messages client.
 #[derive(Debug, Parser)]
@@ -22,4 +23,8 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Write a commented starter qcc.yaml; never overwrites one.
     Init(InitArgs),
+    /// Check configuration files: everything wrong with them, with its place.
+    Validate(ValidateArgs),
+    /// Print the JSON Schema of qcc.yaml.
+    Schema,
 }

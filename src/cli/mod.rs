@@ -4,6 +4,9 @@
 
 mod args;
 mod init;
+mod schema;
+mod stdout;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -17,5 +20,7 @@ pub fn run() -> ExitCode {
     match args.command {
         // One line per command; each lives in a file of its noun.
         Command::Init(init) => init::run(&init, args.config.as_deref()),
+        Command::Validate(validate) => validate::run(&validate, args.config.as_deref()),
+        Command::Schema => schema::run(),
     }
 }

@@ -44,6 +44,14 @@ impl<'t> Document<'t> {
         }
     }
 
+    /// The keys of the mapping at `place`.
+    pub(super) fn keys(&self, place: &Place) -> Vec<&str> {
+        match self.root.find(place).map(|(_, node)| &node.data) {
+            Some(Data::Map(entries)) => entries.keys().map(String::as_str).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Puts a finding at its position; at the nearest thing above it where nothing stands there.
     pub(super) fn diagnostic(&self, finding: Finding) -> Diagnostic {
         let span = self.locate(&finding.place, finding.point);
@@ -81,7 +89,7 @@ impl<'t> Document<'t> {
                 Step::Index(index) => {
                     let item = above.iter().cloned().collect();
                     let name = self.name(&item).unwrap_or_else(|| index.to_string());
-                    path.push_str(&format!("[{name}]"));
+                    path.extend(["[", &name, "]"]);
                 }
             }
         }
@@ -99,7 +107,7 @@ fn push_key(path: &mut String, key: &str) {
         path.push('.');
     }
     if key.is_empty() || key.contains(['.', '[', ']', '"', ' ']) {
-        path.push_str(&format!("{key:?}"));
+        path.push_str(&Value::from(key).to_string());
     } else {
         path.push_str(key);
     }

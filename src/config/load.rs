@@ -5,6 +5,7 @@
 //! - no secret is resolved, no command is run, nothing is written;
 //! - whatever stands at the path, it answers soon: the kind and size of the file are looked at before it is read.
 
+use std::ffi::OsString;
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::ops::Range;
@@ -68,13 +69,13 @@ impl Loaded {
         report::render(self, &self.mask, color)
     }
 
-    /// Adds what was found outside the text's own rules, for example by looking at the files it names.
-    pub(crate) fn add(&mut self, diagnostics: Vec<Diagnostic>) {
-        if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
+    /// In the order of the file, and without a configuration if there is an error.
+    fn settled(mut self) -> Self {
+        self.diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+        if self.errors() > 0 {
             self.config = None;
         }
-        self.diagnostics.extend(diagnostics);
-        self.diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+        self
     }
 
     fn count(&self, severity: Severity) -> usize {
@@ -99,6 +100,20 @@ pub fn load_bytes(path: &Path, bytes: &[u8]) -> Loaded {
         Ok(text) => load_text(path, bytes, text),
         Err(refusal) => refused(path, bytes, refusal),
     }
+}
+
+/// Also looks whether every secret and certificate that a valid file refers to is there: in `env`, in the `.env` beside the
+/// file, in the files it names. Runs no command.
+pub fn resolve(mut loaded: Loaded, env: &dyn Fn(&str) -> Option<OsString>) -> Loaded {
+    let text = Arc::clone(&loaded.text);
+    let parsed = parse::parse(&text);
+    let (Some(config), Some(root)) = (loaded.config.take(), parsed.root.clone()) else { return loaded };
+    let (document, cuts) = (Document::new(&text, root), Cuts::default());
+    let findings = validate::resolve(&Scope::new(&config, &document, &cuts, &loaded.path), env);
+    let mut diagnostics = std::mem::take(&mut loaded.diagnostics);
+    diagnostics.extend(findings.into_iter().map(|finding| document.diagnostic(finding)));
+    loaded.mask = Arc::new(masked(&text, &parsed, &mut diagnostics));
+    Loaded { diagnostics, config: Some(config), ..loaded }.settled()
 }
 
 /// Why there is no text to look at.
@@ -233,11 +248,12 @@ fn empty() -> Problem {
 }
 
 fn syntax(lines: &LineIndex<'_>, problem: Problem) -> Diagnostic {
-    let Problem { code, mut message, help, span, first } = problem;
-    if let Some(first) = first {
-        let (line, column) = lines.position(first.start);
-        message.push_str(&format!("; the first is at {line}:{column}"));
-    }
+    let Problem { code, message, help, span, first } = problem;
+    let first = first.map(|first| lines.position(first.start));
+    let message = match first {
+        Some((line, column)) => format!("{message}; the first is at {line}:{column}"),
+        None => message,
+    };
     let (line, column) = lines.position(span.start);
     let span = Some(one_line(lines, span));
     Diagnostic { severity: Severity::Error, code, message, help, path: String::new(), span, line, column }
@@ -289,24 +305,17 @@ fn finish(
     bytes: &[u8],
     text: &str,
     config: Option<Config>,
-    mut diagnostics: Vec<Diagnostic>,
+    diagnostics: Vec<Diagnostic>,
     mask: Mask,
 ) -> Loaded {
-    diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
-    let valid = diagnostics.iter().all(|diagnostic| diagnostic.severity == Severity::Warning);
-    Loaded {
-        path: path.to_owned(),
-        text: Arc::from(text),
-        sha256: hex(&Sha256::digest(bytes)),
-        config: config.filter(|_| valid),
-        diagnostics,
-        mask: Arc::new(mask),
-    }
+    let (path, text, sha256, mask) = (path.to_owned(), Arc::from(text), hex(&Sha256::digest(bytes)), Arc::new(mask));
+    Loaded { path, text, sha256, config, diagnostics, mask }.settled()
 }
 
 /// Two lower-case digits a byte.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

@@ -41,11 +41,6 @@ impl Mask {
         Self { spans: merged(search.spans), words }
     }
 
-    /// Of a text that is no YAML at all.
-    pub(super) fn of_text(text: &str) -> Self {
-        Self::new(text, &Parsed::default())
-    }
-
     /// `range` of `text`, each character of a secret replaced by `*`; line ends stay. Also where `inner` went.
     pub(super) fn blank(&self, text: &str, range: &Range<usize>, inner: &Range<usize>) -> (String, Range<usize>) {
         let mut shown = String::with_capacity(range.len());
@@ -76,11 +71,8 @@ impl Mask {
 
     /// `message` without any credential of the text.
     pub(super) fn scrub(&self, message: &mut String) {
-        if let Some(words) = &self.words {
-            if words.is_match(message.as_str()) {
-                let patterns = vec![REDACTED; words.patterns_len()];
-                *message = words.replace_all(message, &patterns);
-            }
+        if let Some(words) = self.words.as_ref().filter(|words| words.is_match(message.as_str())) {
+            *message = words.replace_all(message, &vec![REDACTED; words.patterns_len()]);
         }
         let mut search = Search { text: message, spans: Vec::new(), words: Vec::new() };
         search.bare_keys();

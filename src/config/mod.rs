@@ -22,7 +22,7 @@ pub mod secret;
 pub mod units;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use load::{Loaded, MAX_BYTES, load, load_bytes};
+pub use load::{Loaded, MAX_BYTES, load, load_bytes, resolve};
 pub use locate::{NotFound, instance_id, locate};
 pub use model::Config;
 pub use schema::schema;

@@ -14,6 +14,11 @@ pub use super::policy::{ProbeKind, Queue, QueueStrategy, Retry, ServerTimeouts, 
 use super::secret::SecretSpec;
 use super::units::Dur;
 
+/// Shape of a listening address.
+const ADDRESS: &str = r"^(\[[0-9A-Fa-f:.%]+\]|[0-9.]+|localhost):[0-9]{1,5}$";
+/// The same in words.
+const ADDRESS_HELP: &str = "write `IP:PORT` or `localhost:PORT`, for example `127.0.0.1:7860` or `[::1]:7860`";
+
 /// A whole `qcc.yaml`: who may answer, and what happens when they fail.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -28,6 +33,10 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<Admin>,
     /// Named sets of endpoints. Profiles with a tier form the chain that serves traffic: by tier, then in file order.
+    #[schemars(extend("propertyNames" = {
+        "pattern": r"^[^\s/\[\]]+$",
+        "patternErrorMessage": "a name has no spaces, `/`, `[` or `]`"
+    }))]
     pub profiles: IndexMap<String, ProfileSpec>,
     /// Profile that `qcc use` and `qcc run` take when none is named. Never a rule for traffic.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,10 +127,13 @@ impl Default for Server {
 #[serde(untagged)]
 pub enum Listen {
     /// `127.0.0.1:7860`
-    One(#[schemars(regex(pattern = r"^(\[[0-9A-Fa-f:.%]+\]|[0-9.]+|localhost):[0-9]{1,5}$"))] String),
+    One(#[schemars(regex(pattern = ADDRESS), extend("patternErrorMessage" = ADDRESS_HELP))] String),
     /// `[127.0.0.1:7860, "[::1]:7860"]`
     Many(
-        #[schemars(length(min = 1), inner(regex(pattern = r"^(\[[0-9A-Fa-f:.%]+\]|[0-9.]+|localhost):[0-9]{1,5}$")))]
+        #[schemars(
+            length(min = 1),
+            extend("items" = { "type": "string", "pattern": ADDRESS, "patternErrorMessage": ADDRESS_HELP })
+        )]
         Vec<String>,
     ),
 }
@@ -158,7 +170,10 @@ pub struct ServerTls {
 #[serde(deny_unknown_fields)]
 pub struct ClientSpec {
     /// Name shown in the log and in statistics; unique.
-    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"))]
+    #[schemars(
+        regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"),
+        extend("patternErrorMessage" = "use ASCII letters, digits, `.`, `_` and `-`; begin with a letter or digit")
+    )]
     pub name: String,
     /// Token the client sends as `x-api-key`, `Authorization: Bearer`, or `qcc-token`.
     pub token: SecretSpec,
@@ -169,7 +184,7 @@ pub struct ClientSpec {
 #[serde(deny_unknown_fields)]
 pub struct Admin {
     /// Address of the admin listener, `IP:PORT`. A change needs a restart.
-    #[schemars(regex(pattern = r"^(\[[0-9A-Fa-f:.%]+\]|[0-9.]+|localhost):[0-9]{1,5}$"))]
+    #[schemars(regex(pattern = ADDRESS), extend("patternErrorMessage" = ADDRESS_HELP, "examples" = ["127.0.0.1:7861"]))]
     pub listen: String,
 }
 
@@ -242,7 +257,10 @@ pub struct ProfileSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointSpec {
     /// Name, unique in its profile; elsewhere written `PROFILE/ID`, or `ID` where that is unambiguous.
-    #[schemars(regex(pattern = r"^[^\s/\[\]]+$"))]
+    #[schemars(
+        regex(pattern = r"^[^\s/\[\]]+$"),
+        extend("patternErrorMessage" = "a name has no spaces, `/`, `[` or `]`", "examples" = ["work"])
+    )]
     pub id: String,
     /// Everything else.
     #[serde(flatten)]
@@ -253,7 +271,7 @@ pub struct EndpointSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EndpointFields {
     /// Address of the API without `/v1`, for example `https://api.anthropic.com`. A path prefix is kept.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), example = "https://api.anthropic.com")]
     pub base_url: String,
     /// The credential sent upstream: a reference (`env`, `file`, `command`), or a literal, which is warned about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -271,6 +289,7 @@ pub struct EndpointFields {
     pub priority: u32,
     /// Model names to replace: exact name or prefix with a final `*`, to the name this endpoint knows. An exact name wins, then the longest prefix.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schemars(extend("examples" = [{ "claude-haiku-*": "glm-4.5-air", "claude-*": "glm-5.1" }]))]
     pub models: IndexMap<String, String>,
     /// Waits that differ from the global `timeouts`.
     #[serde(default)]
@@ -286,7 +305,10 @@ pub struct EndpointFields {
     pub client_cert: Option<ServerTls>,
     /// Proxy to reach it through: `http://HOST:PORT`, `socks5://HOST:PORT`, or `none` to ignore the proxy variables of the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^(none|(https?|socks5h?)://.+)$"))]
+    #[schemars(
+        regex(pattern = r"^(none|(https?|socks5h?)://.+)$"),
+        extend("patternErrorMessage" = "write `http://HOST:PORT`, `socks5://HOST:PORT` or `none`")
+    )]
     pub proxy: Option<String>,
     /// Headers added to every request, replacing the client's header of the same name.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
@@ -335,7 +357,7 @@ pub struct Notify {
     pub on: Vec<NotifyEvent>,
     /// URL that receives the event as JSON by POST.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^https?://.+$"))]
+    #[schemars(regex(pattern = r"^https?://.+$"), extend("patternErrorMessage" = "write a URL that begins with https://"))]
     pub webhook: Option<String>,
     /// Program and arguments; receives the event as JSON on standard input.
     #[serde(default, skip_serializing_if = "Option::is_none")]

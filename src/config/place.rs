@@ -59,11 +59,6 @@ impl Place {
             Step::Index(_) => None,
         })
     }
-
-    /// Whether this is `other` or below it.
-    pub(super) fn is_within(&self, other: &Self) -> bool {
-        self.0.starts_with(&other.0)
-    }
 }
 
 impl FromIterator<Step> for Place {

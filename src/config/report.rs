@@ -24,7 +24,7 @@ pub(super) fn render(loaded: &Loaded, mask: &Mask, color: bool) -> String {
         report.push_str("\n\n");
     }
     if let Some(more) = loaded.diagnostics.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        report.push_str(&format!("and {more} more\n"));
+        report.extend(["and ", &more.to_string(), " more\n"]);
     }
     report
 }

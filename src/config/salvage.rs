@@ -34,7 +34,9 @@ pub(super) fn salvage(value: &Value) -> Option<(Value, Cuts)> {
             return Some((rest, cuts));
         }
         let offenders: Vec<Place> = offenders.iter().map(|place| cuts.original(place)).collect();
-        offenders.iter().for_each(|place| cuts.cut(place));
+        for place in &offenders {
+            cuts.cut(place);
+        }
         if cuts.gone {
             return None;
         }
@@ -74,8 +76,9 @@ impl Cuts {
                 items.retain_mut(|item| {
                     let cuts = self.at(&Step::Index(index));
                     index += 1;
-                    cuts.into_iter().for_each(|cuts| cuts.apply(item));
-                    !cuts.is_some_and(|cuts| cuts.gone)
+                    let Some(cuts) = cuts else { return true };
+                    cuts.apply(item);
+                    !cuts.gone
                 });
             }
             _ => {}
@@ -122,7 +125,7 @@ impl Cuts {
                 None => return false,
             }
         }
-        true
+        here.gone || !here.below.is_empty()
     }
 }
 

@@ -119,10 +119,12 @@ fn fill(value: &mut Value, schema: &'static Value) {
         }
         Value::Array(items) => {
             if let Some(schema) = schema.get("items") {
-                items.iter_mut().for_each(|item| fill(item, schema));
+                for item in items {
+                    fill(item, schema);
+                }
             }
         }
-        Value::Null => blank(schema).into_iter().for_each(|empty| *value = empty),
+        Value::Null => *value = blank(schema).unwrap_or(Value::Null),
         _ => {}
     }
 }

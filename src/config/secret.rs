@@ -92,7 +92,13 @@ pub enum SecretSpec {
 #[serde(deny_unknown_fields)]
 pub struct EnvRef {
     /// Name of the environment variable, looked up in the proxy's environment, then in the `.env` beside the file.
-    #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
+    #[schemars(
+        regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"),
+        extend(
+            "patternErrorMessage" = "write the name of a variable: letters, digits and `_`, no digit first",
+            "examples" = ["WORK_ANTHROPIC_KEY"]
+        )
+    )]
     pub env: String,
 }
 

@@ -231,8 +231,8 @@ impl Case<'_> {
             return Finding::error("ambiguous", at, format!("{} takes only one of {}", subject(at), list(&keys)));
         }
         let finding = Finding::error("missing-key", at, format!("{} needs one of {}", subject(at), list(&keys)));
-        let written = self.instance().as_object().into_iter().flat_map(|object| object.keys());
-        match written.filter_map(|key| nearest(key, &keys)).next() {
+        let mut written = self.instance().as_object().into_iter().flat_map(|object| object.keys());
+        match written.find_map(|key| nearest(key, &keys)) {
             Some(key) => finding.help(did_you_mean(key)),
             None => finding,
         }

@@ -1,0 +1,19 @@
+//! Data on standard output.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+/// Writes `text`, and ends with `code`. A reader that has gone away (`| head`) is no failure; a full disk is: 2.
+pub(super) fn print(text: &str, code: ExitCode) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(2),
+        _ => code,
+    }
+}
+
+/// Whether to colour: on a terminal, unless `NO_COLOR` is set.
+pub(super) fn color() -> bool {
+    let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal() && !forbidden
+}
