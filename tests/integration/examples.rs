@@ -1,0 +1,66 @@
+//! What people copy is valid: every file in `examples/` and every YAML block of the README, without any of their variables set.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// `qcc validate --deny-warnings FILE`, in an empty environment.
+fn validate(file: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_qcc"));
+    command.env_clear().args(["validate", "--deny-warnings"]).arg(file);
+    command.output().expect("the binary runs")
+}
+
+fn assert_valid(what: &str, file: &Path) {
+    let Output { status, stdout, stderr } = validate(file);
+    let said = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    assert!(status.success(), "{what}: {status}\n{said}");
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_example_is_valid_without_a_warning() {
+    let entries = fs::read_dir(root().join("examples")).expect("examples/ is there");
+    let files: Vec<PathBuf> = entries.map(|entry| entry.expect("can be listed").path()).collect();
+    assert!(files.len() >= 5, "only {files:?}");
+    for file in files {
+        let text = fs::read_to_string(&file).expect("an example is text");
+        let modeline = text.lines().next().and_then(|line| line.strip_prefix("# yaml-language-server: $schema="));
+        let schema = modeline.unwrap_or_else(|| panic!("{} begins with no modeline", file.display()));
+        assert!(root().join("examples").join(schema).is_file(), "{schema} is not there");
+        assert_valid(&file.display().to_string(), &file);
+    }
+}
+
+#[test]
+fn every_yaml_block_of_the_readme_is_valid_without_a_warning() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md is there");
+    let blocks: Vec<&str> = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 2, "the README shows {} files", blocks.len());
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for (index, block) in blocks.iter().enumerate() {
+        let file = directory.path().join(format!("block-{index}.yaml"));
+        fs::write(&file, block).expect("can be written");
+        assert_valid(block, &file);
+    }
+}
+
+#[test]
+fn the_defaults_shown_in_the_readme_are_the_defaults() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md is there");
+    let defaults = readme.split("with its defaults").nth(1).and_then(|rest| rest.split("```yaml\n").nth(1));
+    let block = defaults.and_then(|rest| rest.split("```").next()).expect("the section has a block");
+    let loaded = qcc::config::load_bytes(Path::new("qcc.yaml"), block.as_bytes());
+    let shown = loaded.config.expect("it is valid");
+    let expected = qcc::config::Config { profiles: shown.profiles.clone(), ..Default::default() };
+    assert_eq!(shown, expected);
+    for section in ["server", "failover", "retry", "timeouts", "log"] {
+        let text = serde_json::to_value(&expected).expect("serialises")[section].clone();
+        for key in text.as_object().expect("a section").keys() {
+            assert!(block.contains(&format!("{key}:")), "the README does not show {section}.{key}");
+        }
+    }
+}
