@@ -20,6 +20,9 @@ mod http2;
 mod pool;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -84,7 +84,8 @@ impl<B: RequestBody> Pool<B> {
                 Found::Lease(lease) => return Ok(lease),
                 Found::Settling(connection) => connection.settled().await,
                 Found::Nothing if self.protocol.get() == Some(Protocol::Http1) => {
-                    return Ok(self.open(target, own).await?.into_lease());
+                    // Boxed: connecting is large and rare, and every request in flight has room for this future.
+                    return Ok(Box::pin(self.open(target, own)).await?.into_lease());
                 }
                 Found::Nothing => self.open_for_all(target, own).await?,
             }
