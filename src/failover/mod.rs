@@ -1,4 +1,5 @@
 //! Which profile is active, and why it changed.
 
 pub mod chain;
+pub mod driver;
 pub mod machine;

@@ -66,6 +66,25 @@ pub fn server_config(cert_pem: &[u8], key_pem: &Secret) -> Result<Arc<ServerConf
     Ok(Arc::new(config))
 }
 
+/// Turns accepted sockets into TLS streams. Cheap to clone.
+#[derive(Clone)]
+pub struct Acceptor(tokio_rustls::TlsAcceptor);
+
+impl Acceptor {
+    /// Accepts with this configuration.
+    pub fn new(config: Arc<ServerConfig>) -> Self {
+        Self(config.into())
+    }
+
+    /// The handshake. It has no limit of its own.
+    pub async fn accept(
+        &self,
+        stream: tokio::net::TcpStream,
+    ) -> std::io::Result<tokio_rustls::server::TlsStream<tokio::net::TcpStream>> {
+        self.0.accept(stream).await
+    }
+}
+
 /// How an endpoint is verified, and what is shown to it. The default: the system's certificates, nothing.
 #[derive(Clone, Copy, Default)]
 pub struct ClientTls<'a> {

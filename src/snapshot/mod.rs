@@ -1,7 +1,78 @@
 //! The running configuration: one immutable value, how it is made and how it is replaced.
+//!
+//! A request loads the snapshot once and keeps it to its end; a reload or a switch of the active profile publishes
+//! another one by a single store. What lives longer than a snapshot (state of endpoints and keys) is adopted by identity.
 
+pub mod build;
+pub mod cell;
 pub mod changes;
+pub mod clients;
 mod read;
 pub mod secrets;
 mod spec;
 pub mod watch;
+
+use std::sync::Arc;
+
+pub use cell::SnapshotCell;
+
+use crate::config::Config;
+use crate::upstream::endpoint::Endpoint;
+use crate::upstream::profile::Profile;
+use clients::Clients;
+
+/// Everything a request needs to know, as of one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counts accepted files, from 1.
+    pub generation: u64,
+    /// Counts publications: reloads, switches, secrets that changed.
+    pub epoch: u64,
+    /// SHA-256 of the file, in hex.
+    pub sha256: Arc<str>,
+    /// The file, for the numbers that steer decisions.
+    pub config: Arc<Config>,
+    /// Who may call; `None`: anyone who reaches the listener.
+    pub clients: Option<Arc<Clients>>,
+    /// Profiles that take traffic: by tier, then in file order.
+    pub chain: Arc<[Arc<Profile>]>,
+    /// Index of the active profile in `chain`; 0 where the chain is empty.
+    pub active: usize,
+    /// The chain has a single enabled endpoint.
+    pub sole: bool,
+    /// The chain has endpoints of more than one provider group.
+    pub several_groups: bool,
+    /// Some endpoint of the chain is sent the client's own credential.
+    pub passes_through: bool,
+}
+
+impl Snapshot {
+    /// The active profile.
+    pub fn active_profile(&self) -> Option<&Arc<Profile>> {
+        self.chain.get(self.active)
+    }
+
+    /// Every endpoint of the chain.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.chain.iter().flat_map(|profile| &profile.endpoints)
+    }
+
+    /// Whether any endpoint could ever answer.
+    pub fn serves(&self) -> bool {
+        self.endpoints().next().is_some()
+    }
+
+    /// The same with another active profile.
+    #[must_use]
+    pub fn with_active(&self, active: usize) -> Self {
+        Self {
+            epoch: self.epoch + 1,
+            active,
+            sha256: Arc::clone(&self.sha256),
+            config: Arc::clone(&self.config),
+            clients: self.clients.clone(),
+            chain: Arc::clone(&self.chain),
+            ..*self
+        }
+    }
+}

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue};
 
 use super::key::KeyState;
 use super::state::EndpointState;
+use crate::net::Target;
 
 /// Identity of an endpoint across reloads: never contains anything tunable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,8 +30,12 @@ impl fmt::Display for EndpointId {
 pub struct Endpoint {
     /// Who it is.
     pub id: EndpointId,
-    /// Where it is: scheme, authority and the path prefix without a trailing slash.
-    pub base: Base,
+    /// Its address as written, for people.
+    pub base_url: Arc<str>,
+    /// Path prefix of its address without a trailing slash; often empty.
+    pub prefix: Arc<str>,
+    /// How it is reached; `None` only where the credential is missing too.
+    pub target: Option<Arc<Target>>,
     /// How requests authenticate to it.
     pub credential: Credential,
     /// Configured weight, before health and ramp.
@@ -41,31 +46,22 @@ pub struct Endpoint {
     pub group: Arc<str>,
     /// Requests it may have in flight at once.
     pub max_in_flight: Option<u32>,
+    /// Failures in a row that eject it, where that differs from the policy.
+    pub max_failures: Option<u32>,
     /// Model names it knows under another name.
     pub models: ModelMap,
     /// Headers put on every request.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// How long to wait for it.
     pub timeouts: Timeouts,
-    /// Connection pool it uses: equal for endpoints and snapshots whose connections are interchangeable.
-    pub pool: PoolKey,
+    /// Changes with its address or its credential: live state is kept across reloads only while it is the same.
+    pub identity: u64,
+    /// The same for endpoints with the same origin and key.
+    pub key_identity: u64,
     /// Live state, kept across reloads by id.
     pub state: Arc<EndpointState>,
     /// Live state of its key, shared by every endpoint with the same origin and key.
     pub key: Arc<KeyState>,
-}
-
-/// Names the set of interchangeable connections: one per distinct (origin, TLS settings, proxy).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PoolKey(pub u64);
-
-/// Scheme, authority and path prefix of a `base_url`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Base {
-    /// `https://host:port`, no path.
-    pub origin: Uri,
-    /// Path prefix without a trailing slash; often empty.
-    pub prefix: Arc<str>,
 }
 
 /// How requests authenticate to an endpoint. Bound to the endpoint, hence to its origin.

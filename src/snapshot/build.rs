@@ -1,0 +1,288 @@
+//! From the file's shape to the shape that runs: the only place that knows both.
+//!
+//! Building never fails: an endpoint whose key or certificate is missing is built without a way to reach it, says why, and
+//! comes in when the next build finds what was missing.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue, Uri};
+
+use super::Snapshot;
+use super::clients::Clients;
+use super::secrets::Resolved;
+use crate::config::Config;
+use crate::config::model::{Affinity, AffinityBy, Auth, EndpointFields, ProfileSpec, ServerTls, Timeouts};
+use crate::config::secret::{Secret, SecretSpec};
+use crate::net::target::TargetSpec;
+use crate::net::tls::ClientTls;
+use crate::net::{Proxy, Target};
+use crate::upstream::endpoint::{self, Credential, Endpoint, EndpointId, ModelMap};
+use crate::upstream::key::KeyState;
+use crate::upstream::profile::Profile;
+use crate::upstream::state::EndpointState;
+
+/// What a snapshot is built from.
+#[derive(Debug)]
+pub struct Inputs<'a> {
+    /// The file.
+    pub config: Arc<Config>,
+    /// Its secrets.
+    pub resolved: &'a Resolved,
+    /// Directory of the file: where its relative paths start.
+    pub dir: &'a Path,
+    /// SHA-256 of the file, in hex.
+    pub sha256: &'a str,
+    /// Counts accepted files.
+    pub generation: u64,
+}
+
+/// Builds what runs next. Endpoints that are the same as in `previous` keep their live state.
+pub fn build(inputs: &Inputs<'_>, previous: Option<&Snapshot>) -> Snapshot {
+    let config = &inputs.config;
+    let mut builder = Builder { inputs, adopted: Adopted::of(previous) };
+    let mut chain: Vec<_> = config.profiles.iter().filter_map(|(name, spec)| builder.profile(name, spec)).collect();
+    chain.sort_by_key(|profile| profile.tier);
+    let (endpoints, groups) = count(&chain);
+    Snapshot {
+        generation: inputs.generation,
+        epoch: previous.map_or(1, |previous| previous.epoch + 1),
+        sha256: inputs.sha256.into(),
+        config: Arc::clone(config),
+        clients: clients(inputs).map(Arc::new),
+        active: active(&chain, previous),
+        passes_through: passes_through(&chain),
+        chain: chain.into(),
+        sole: endpoints == 1,
+        several_groups: groups > 1,
+    }
+}
+
+/// Number of endpoints and of provider groups.
+fn count(chain: &[Arc<Profile>]) -> (usize, usize) {
+    let endpoints = || chain.iter().flat_map(|profile| &profile.endpoints);
+    let groups: std::collections::HashSet<_> = endpoints().map(|endpoint| &endpoint.group).collect();
+    (endpoints().count(), groups.len())
+}
+
+fn passes_through(chain: &[Arc<Profile>]) -> bool {
+    let mut endpoints = chain.iter().flat_map(|profile| &profile.endpoints);
+    endpoints.any(|endpoint| matches!(endpoint.credential, Credential::Passthrough))
+}
+
+/// The active profile of a new chain. Who led the old chain leads the new one; after a switch the active profile stays as
+/// long as it is there.
+fn active(chain: &[Arc<Profile>], previous: Option<&Snapshot>) -> usize {
+    let first = first_serving(chain);
+    let Some(previous) = previous.filter(|previous| previous.active != first_serving(&previous.chain)) else {
+        return first;
+    };
+    let name = previous.active_profile().map(|profile| &profile.name);
+    let stays = chain.iter().position(|profile| Some(&profile.name) == name && !profile.endpoints.is_empty());
+    stays.unwrap_or(first)
+}
+
+fn first_serving(chain: &[Arc<Profile>]) -> usize {
+    chain.iter().position(|profile| !profile.endpoints.is_empty()).unwrap_or_default()
+}
+
+fn clients(inputs: &Inputs<'_>) -> Option<Clients> {
+    let specs = inputs.config.server.clients.as_ref()?;
+    let known = specs.iter().filter_map(|client| {
+        let token = inputs.resolved.get(&client.token);
+        token.ok().map(|token| (client.name.as_str(), token))
+    });
+    Some(Clients::new(known))
+}
+
+/// Live state by what it belongs to.
+#[derive(Default)]
+struct Adopted {
+    states: HashMap<(EndpointId, u64), Arc<EndpointState>>,
+    keys: HashMap<u64, Arc<KeyState>>,
+}
+
+impl Adopted {
+    fn of(previous: Option<&Snapshot>) -> Self {
+        let mut adopted = Self::default();
+        for endpoint in previous.into_iter().flat_map(Snapshot::endpoints) {
+            let of = (endpoint.id.clone(), endpoint.identity);
+            adopted.states.insert(of, Arc::clone(&endpoint.state));
+            adopted.keys.insert(endpoint.key_identity, Arc::clone(&endpoint.key));
+        }
+        adopted
+    }
+}
+
+/// A hash that differs from run to run, so that it says nothing about the secret in it.
+fn identity(of: impl std::hash::Hash) -> u64 {
+    static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    HASHER.hash_one(of)
+}
+
+struct Builder<'a> {
+    inputs: &'a Inputs<'a>,
+    adopted: Adopted,
+}
+
+impl Builder<'_> {
+    fn profile(&mut self, name: &str, spec: &ProfileSpec) -> Option<Arc<Profile>> {
+        let name: Arc<str> = name.into();
+        let listed = spec.endpoints.iter().map(|endpoint| (endpoint.id.as_str(), &endpoint.fields));
+        let single = spec.shorthand.as_deref().map(|fields| (&*name, fields));
+        let enabled = listed.chain(single).filter(|(_, fields)| fields.enabled);
+        let mut endpoints: Vec<_> = enabled.map(|(id, fields)| Arc::new(self.endpoint(&name, id, fields))).collect();
+        endpoints.sort_by_key(|endpoint| endpoint.priority);
+        let affinity = affinity(&spec.affinity);
+        Some(Arc::new(Profile { tier: spec.tier?, name, strategy: spec.strategy, affinity, endpoints }))
+    }
+
+    fn endpoint(&mut self, profile: &Arc<str>, id: &str, fields: &EndpointFields) -> Endpoint {
+        let id = EndpointId { profile: Arc::clone(profile), id: id.into() };
+        let (target, credential) = match self.access(fields) {
+            Ok((target, credential)) => (Some(target), credential),
+            Err(why) => (None, Credential::Missing(why)),
+        };
+        let secret = fields.api_key.as_ref().and_then(|spec| self.inputs.resolved.get(spec).ok());
+        let secret = secret.map(Secret::expose);
+        let Address { origin, host, prefix } = Address::of(&fields.base_url);
+        let identity_of_endpoint = identity((&fields.base_url, secret, format!("{:?}", fields.auth)));
+        let key_identity = match secret {
+            Some(secret) => identity((origin, secret)),
+            None => identity((&*id.profile, &*id.id, origin)),
+        };
+        let state = self.adopted.states.entry((id.clone(), identity_of_endpoint)).or_insert_with(EndpointState::new);
+        let key = self.adopted.keys.entry(key_identity).or_insert_with(KeyState::new);
+        Endpoint {
+            base_url: fields.base_url.as_str().into(),
+            prefix: prefix.into(),
+            target,
+            credential,
+            weight: fields.weight,
+            priority: fields.priority,
+            group: fields.group.as_deref().unwrap_or(host).into(),
+            max_in_flight: fields.max_in_flight,
+            max_failures: fields.max_failures,
+            models: ModelMap::new(fields.models.iter().map(|(from, to)| (from.as_str(), to.as_str()))),
+            headers: fields.headers.iter().filter_map(|(name, value)| header(name, value)).collect(),
+            timeouts: timeouts(&self.inputs.config.timeouts, fields),
+            identity: identity_of_endpoint,
+            key_identity,
+            state: Arc::clone(state),
+            key: Arc::clone(key),
+            id,
+        }
+    }
+
+    /// How the endpoint is reached and with which credential, or what is missing for it.
+    fn access(&self, fields: &EndpointFields) -> Result<(Arc<Target>, Credential), String> {
+        Ok((Arc::new(self.target(fields)?), self.credential(fields)?))
+    }
+
+    fn credential(&self, fields: &EndpointFields) -> Result<Credential, String> {
+        if fields.auth == Auth::Passthrough {
+            return Ok(Credential::Passthrough);
+        }
+        let spec = fields.api_key.as_ref().ok_or("no key: api_key is not given")?;
+        let secret = self.secret(spec)?;
+        let (name, value) = match fields.auth {
+            Auth::Bearer => (AUTHORIZATION, HeaderValue::try_from(format!("Bearer {}", secret.expose()))),
+            Auth::XApiKey | Auth::Passthrough => {
+                (HeaderName::from_static("x-api-key"), HeaderValue::try_from(secret.expose()))
+            }
+        };
+        let mut value = value.map_err(|_| "no key: it holds characters that cannot be sent")?;
+        value.set_sensitive(true);
+        Ok(Credential::Header(name, value))
+    }
+
+    fn secret(&self, spec: &SecretSpec) -> Result<&Secret, String> {
+        self.inputs.resolved.get(spec).map_err(|why| format!("no key: {why}"))
+    }
+
+    fn target(&self, fields: &EndpointFields) -> Result<Target, String> {
+        let base: Uri = fields.base_url.parse().map_err(|_| "base_url is not an address")?;
+        let ca = fields.ca_file.as_deref().map(|path| self.file(path)).transpose()?;
+        let cert = fields.client_cert.as_ref().map(|tls| self.client_cert(tls)).transpose()?;
+        let proxy = fields.proxy.as_deref().map_or(Ok(Proxy::FromEnvironment), str::parse::<Proxy>);
+        let tls =
+            ClientTls { ca_pem: ca.as_deref(), client_cert: cert.as_ref().map(|(cert, key)| (cert.as_slice(), *key)) };
+        let proxy = proxy.map_err(|why| why.to_string())?;
+        let connect_timeout = timeouts(&self.inputs.config.timeouts, fields).connect;
+        Target::new(TargetSpec { base: &base, tls, proxy, connect_timeout }).map_err(|why| why.to_string())
+    }
+
+    fn client_cert(&self, tls: &ServerTls) -> Result<(Vec<u8>, &Secret), String> {
+        Ok((self.file(&tls.cert)?, self.secret(&tls.key)?))
+    }
+
+    fn file(&self, path: &Path) -> Result<Vec<u8>, String> {
+        let path = self.inputs.dir.join(path);
+        std::fs::read(&path).map_err(|why| format!("{} cannot be read: {why}", path.display()))
+    }
+}
+
+fn affinity(spec: &Affinity) -> Option<std::time::Duration> {
+    (spec.by == AffinityBy::Session).then(|| spec.ttl.get())
+}
+
+/// Validation has refused names and values that cannot be sent.
+fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+    Some((name.parse().ok()?, value.parse().ok()?))
+}
+
+fn timeouts(global: &Timeouts, fields: &EndpointFields) -> endpoint::Timeouts {
+    let own = &fields.timeouts;
+    endpoint::Timeouts {
+        connect: own.connect.unwrap_or(global.connect).get(),
+        first_byte: own.first_byte.unwrap_or(global.first_byte).get(),
+        first_byte_unary: own.first_byte_unary.unwrap_or(global.first_byte_unary).get(),
+        idle: own.idle.unwrap_or(global.idle).get(),
+    }
+}
+
+/// The parts of a `base_url`.
+#[derive(Debug, PartialEq, Eq)]
+struct Address<'a> {
+    /// Scheme, host and port as written.
+    origin: &'a str,
+    /// Without the port.
+    host: &'a str,
+    /// The path without a trailing slash.
+    prefix: &'a str,
+}
+
+impl<'a> Address<'a> {
+    fn of(base_url: &'a str) -> Self {
+        let from = base_url.find("://").map_or(0, |at| at + 3);
+        let path = base_url[from..].find('/').map_or(base_url.len(), |at| from + at);
+        let (origin, prefix) = base_url.split_at(path);
+        let authority = &origin[from..];
+        let host = match authority.rfind(':') {
+            Some(colon) if !authority.ends_with(']') => &authority[..colon],
+            _ => authority,
+        };
+        Self { origin, host, prefix: prefix.strip_suffix('/').unwrap_or(prefix) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_an_origin_a_host_and_a_prefix_without_its_last_slash() {
+        for (base_url, origin, host, prefix) in [
+            ("https://api.anthropic.com", "https://api.anthropic.com", "api.anthropic.com", ""),
+            ("https://api.z.ai/api/anthropic", "https://api.z.ai", "api.z.ai", "/api/anthropic"),
+            ("http://127.0.0.1:8080/a/", "http://127.0.0.1:8080", "127.0.0.1", "/a"),
+            ("http://[::1]:8080/", "http://[::1]:8080", "[::1]", ""),
+            ("http://[::1]", "http://[::1]", "[::1]", ""),
+        ] {
+            assert_eq!(Address::of(base_url), Address { origin, host, prefix }, "{base_url}");
+        }
+    }
+}
