@@ -4,8 +4,11 @@
 
 pub mod cli;
 pub mod config;
+pub mod dispatch;
 pub mod failover;
+pub mod limit;
 pub mod net;
+pub mod proxy;
 pub mod simulate;
 pub mod snapshot;
 pub mod telemetry;

@@ -1,0 +1,270 @@
+//! What the proxy needs to know of a request body: one pass over the bytes as they lie, no tree, no copy.
+//!
+//! Invariants:
+//! - only top-level `model` and `stream`, and `metadata.user_id`, are looked at; the same names deeper down are not;
+//! - a body that is not JSON has no facts, and is forwarded all the same;
+//! - positions are offsets into the whole body, so a value can be replaced in place.
+
+use std::ops::Range;
+
+use super::replay::Replay;
+
+/// What a request body says about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The model asked for.
+    pub model: Option<String>,
+    /// Where the values of top-level `model` stand, quotes included.
+    pub model_at: Vec<Range<u64>>,
+    /// Whether a stream is asked for.
+    pub stream: bool,
+    /// Session id inside `metadata.user_id`, in either of its formats.
+    pub session: Option<String>,
+}
+
+impl Facts {
+    /// Reads them off `body`.
+    pub fn of(body: &Replay) -> Self {
+        let mut scanner = Scanner::default();
+        for piece in body.pieces() {
+            scanner.feed(piece);
+        }
+        scanner.facts
+    }
+}
+
+/// Longest key or value that is looked at; longer ones are none of ours.
+const LONGEST: usize = 4096;
+
+/// Which value is being read, at the depth where it counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Wanted {
+    #[default]
+    Nothing,
+    Model,
+    Stream,
+    Metadata,
+    UserId,
+}
+
+#[derive(Debug, Default)]
+struct Scanner {
+    facts: Facts,
+    /// Offset of the first byte of the piece at hand.
+    base: u64,
+    depth: u32,
+    /// Inside `metadata` at depth 2.
+    in_metadata: bool,
+    in_string: bool,
+    /// The byte before was a backslash inside a string.
+    escaped: bool,
+    /// The next string at this depth is a key.
+    key_next: bool,
+    /// The string at hand is kept in `text`.
+    kept: bool,
+    is_key: bool,
+    string_from: u64,
+    text: Vec<u8>,
+    wanted: Wanted,
+}
+
+impl Scanner {
+    fn feed(&mut self, piece: &[u8]) {
+        let mut at = 0;
+        while at < piece.len() {
+            at = if self.in_string { self.string(piece, at) } else { self.structure(piece, at) };
+        }
+        self.base += piece.len() as u64;
+    }
+
+    /// Goes on inside a string; returns where to continue.
+    fn string(&mut self, piece: &[u8], at: usize) -> usize {
+        if self.escaped {
+            self.escaped = false;
+            self.keep(&piece[at..=at]);
+            return at + 1;
+        }
+        let Some(stop) = memchr::memchr2(b'"', b'\\', &piece[at..]).map(|found| at + found) else {
+            self.keep(&piece[at..]);
+            return piece.len();
+        };
+        if piece[stop] == b'\\' {
+            self.keep(&piece[at..=stop]);
+            self.escaped = true;
+        } else {
+            self.keep(&piece[at..stop]);
+            self.end_string(self.base + stop as u64 + 1);
+        }
+        stop + 1
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.kept {
+            self.text.extend_from_slice(bytes);
+            self.kept = self.text.len() <= LONGEST;
+        }
+    }
+
+    /// Walks over everything that is not a string; returns where to continue.
+    fn structure(&mut self, piece: &[u8], from: usize) -> usize {
+        let plain = self.depth > 2 || (self.depth == 2 && !self.in_metadata);
+        for (at, byte) in piece.iter().enumerate().skip(from) {
+            match byte {
+                b'"' => {
+                    self.begin_string(self.base + at as u64, plain);
+                    return at + 1;
+                }
+                b'{' | b'[' | b'}' | b']' => {
+                    self.bracket(*byte);
+                    return at + 1;
+                }
+                b',' if !plain => self.next_member(),
+                b't' if !plain && self.wanted == Wanted::Stream => self.facts.stream = true,
+                b'f' | b'n' if !plain && self.wanted == Wanted::Stream => self.facts.stream = false,
+                _ => {}
+            }
+        }
+        piece.len()
+    }
+
+    fn next_member(&mut self) {
+        self.key_next = true;
+        self.wanted = Wanted::Nothing;
+    }
+
+    fn bracket(&mut self, byte: u8) {
+        if matches!(byte, b'{' | b'[') {
+            self.in_metadata |= self.depth == 1 && byte == b'{' && self.wanted == Wanted::Metadata;
+            self.depth += 1;
+            self.key_next = byte == b'{' && (self.depth == 1 || (self.depth == 2 && self.in_metadata));
+        } else {
+            self.depth = self.depth.saturating_sub(1);
+            self.in_metadata &= self.depth > 1;
+        }
+    }
+
+    fn begin_string(&mut self, from: u64, plain: bool) {
+        self.in_string = true;
+        self.string_from = from;
+        self.is_key = !plain && self.key_next;
+        self.kept = self.is_key || (!plain && matches!(self.wanted, Wanted::Model | Wanted::UserId));
+        self.text.clear();
+    }
+
+    fn end_string(&mut self, end: u64) {
+        self.in_string = false;
+        if self.is_key {
+            self.key_next = false;
+            self.wanted = if self.kept { self.wanted_by_key() } else { Wanted::Nothing };
+        } else if self.kept {
+            self.value(end);
+        }
+    }
+
+    fn wanted_by_key(&self) -> Wanted {
+        let decoded = unescape(&self.text);
+        match (self.depth, decoded.as_deref()) {
+            (1, Some("model")) => Wanted::Model,
+            (1, Some("stream")) => Wanted::Stream,
+            (1, Some("metadata")) => Wanted::Metadata,
+            (2, Some("user_id")) => Wanted::UserId,
+            _ => Wanted::Nothing,
+        }
+    }
+
+    fn value(&mut self, end: u64) {
+        let Some(text) = unescape(&self.text) else { return };
+        match self.wanted {
+            Wanted::Model => {
+                self.facts.model_at.push(self.string_from..end);
+                self.facts.model = Some(text.into_owned());
+            }
+            Wanted::UserId => self.facts.session = session_of(&text),
+            Wanted::Nothing | Wanted::Stream | Wanted::Metadata => {}
+        }
+        self.wanted = Wanted::Nothing;
+    }
+}
+
+/// The text of a JSON string without its quotes.
+fn unescape(raw: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
+    let text = std::str::from_utf8(raw).ok()?;
+    if memchr::memchr(b'\\', raw).is_none() {
+        return Some(text.into());
+    }
+    serde_json::from_str::<String>(&format!("\"{text}\"")).ok().map(Into::into)
+}
+
+/// The session id in `metadata.user_id`: a JSON object with `session_id`, or `user_<hex>_account_<uuid>_session_<uuid>`.
+fn session_of(user_id: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct UserId {
+        session_id: String,
+    }
+    let id = if user_id.trim_start().starts_with('{') {
+        serde_json::from_str::<UserId>(user_id).ok()?.session_id
+    } else {
+        user_id.rsplit_once("_session_")?.1.to_owned()
+    };
+    (!id.is_empty()).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The facts, which must not depend on where the body was cut.
+    fn facts(text: &str) -> Facts {
+        let whole = Facts::of(&Replay::new(vec![Bytes::copy_from_slice(text.as_bytes())]));
+        let bytes = text.as_bytes().chunks(1).map(Bytes::copy_from_slice).collect();
+        assert_eq!(Facts::of(&Replay::new(bytes)), whole, "{text}");
+        whole
+    }
+
+    #[test]
+    fn top_level_values_are_read_and_nested_ones_are_not() {
+        let text = r#" {"tools":[{"input_schema":{"properties":{"model":{"type":"x"},"stream":true}},"model":"nested"}],
+            "note":"a \"model\": \"quoted\" \\", "metadata":{"x":{"user_id":"deep_session_no"},"user_id":"user_ab_account_cd_session_11-22"},
+            "model" : "claude-opus-4", "stream" : true, "messages":[]}"#;
+        let facts = facts(text);
+        assert_eq!(facts.model.as_deref(), Some("claude-opus-4"));
+        assert_eq!(facts.session.as_deref(), Some("11-22"));
+        assert!(facts.stream);
+        let [at] = facts.model_at.as_slice() else { panic!("{facts:?}") };
+        let at = usize::try_from(at.start).expect("small")..usize::try_from(at.end).expect("small");
+        assert_eq!(&text[at], "\"claude-opus-4\"");
+    }
+
+    #[test]
+    fn escapes_duplicates_and_other_types_are_understood() {
+        assert_eq!(facts(r#"{"mod\u0065l":"a\/b","stream":false}"#).model.as_deref(), Some("a/b"));
+        assert_eq!(facts(r#"{"model":"a","model":"b"}"#).model_at.len(), 2);
+        assert_eq!(facts(r#"{"model":7,"x":"y"}"#).model, None);
+        assert_eq!(facts(r#"{"model":["a"],"stream":"true"}"#), Facts::default());
+        assert!(!facts(r#"{"stream":true,"stream":false}"#).stream);
+        let json = r#"{"metadata":{"user_id":"{\"device_id\":\"d\",\"session_id\":\"s-1\"}"}}"#;
+        assert_eq!(facts(json).session.as_deref(), Some("s-1"));
+    }
+
+    #[test]
+    fn what_is_not_json_has_no_facts() {
+        for text in ["", "hello", "\"model\"", "[{\"model\":\"x\"}]", "{\"model", "}}}]", "\u{0}\u{1}"] {
+            assert_eq!(facts(text).model, None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_full_parser(
+            model in ".{0,12}", stream in any::<bool>(), other in ".{0,20}", nested in proptest::collection::vec(".{0,8}", 0..4),
+        ) {
+            let body = serde_json::json!({ "messages": nested, other.clone(): { "model": other }, "stream": stream, "model": model });
+            let facts = facts(&body.to_string());
+            prop_assert_eq!(facts.model.as_deref(), body["model"].as_str());
+            prop_assert_eq!(facts.stream, body["stream"].as_bool().unwrap_or_default());
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The try that is answering the client: what its end means for the endpoint, told once and in time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Shared;
+use crate::telemetry::Event;
+use crate::time::Moment;
+use crate::upstream::attempt::{Change, Ticket};
+use crate::upstream::breaker::Policy;
+use crate::upstream::eligible::Ask;
+use crate::upstream::endpoint::Endpoint;
+use crate::upstream::outcome::Outcome;
+
+/// Who asks, as far as the end of a try needs to know.
+#[derive(Clone, Debug, Default)]
+pub struct Asker {
+    /// The model asked for.
+    pub model: Option<Arc<str>>,
+    /// Hash of the client's own credential.
+    pub credential: Option<u64>,
+    /// The conversation.
+    pub session: Option<Arc<str>>,
+}
+
+impl Asker {
+    /// As the endpoints see it.
+    pub fn ask(&self) -> Ask<'_> {
+        Ask { model: self.model.as_deref(), credential: self.credential }
+    }
+}
+
+/// A ticket on its way to its end. Dropping it counts as cancelled.
+#[derive(Debug)]
+pub struct Flight {
+    ticket: Option<Ticket>,
+    endpoint: Arc<Endpoint>,
+    asker: Asker,
+    policy: Policy,
+    shared: Arc<Shared>,
+    /// What a good end counts as: a client's own fault, handed on, is no success.
+    good: Outcome,
+}
+
+impl Flight {
+    /// Begins with a ticket that was taken for this request.
+    pub fn new(ticket: Ticket, asker: Asker, policy: Policy, shared: Arc<Shared>) -> Self {
+        let endpoint = Arc::clone(ticket.endpoint());
+        Self { ticket: Some(ticket), endpoint, asker, policy, shared, good: Outcome::Success }
+    }
+
+    /// Where it is.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// The answer begins: from here on the conversation belongs to this endpoint. `outcome` is what a good end counts as.
+    pub fn answering(&mut self, outcome: Outcome) {
+        if outcome == Outcome::Success {
+            if let Some(ticket) = &self.ticket {
+                ticket.first_byte(Moment::now());
+            }
+            if let Some(session) = &self.asker.session {
+                self.shared.affinity.remember(session, &self.endpoint.id, &self.endpoint.group, Moment::now());
+            }
+        }
+        self.good = outcome;
+    }
+
+    /// The answer is whole.
+    pub fn succeeded(&mut self) {
+        let outcome = self.good.clone();
+        self.finish(&outcome, "");
+    }
+
+    /// The answer broke after it began: the re-send of this conversation must not come here again.
+    pub fn failed_midway(&mut self, outcome: &Outcome, detail: &str) {
+        if let (true, Some(session)) = (outcome.next_endpoint() && self.ticket.is_some(), &self.asker.session) {
+            self.shared.affinity.avoid(session, &self.endpoint.id, Moment::now());
+        }
+        // An answer that nothing was known of beforehand (another path, a client's fault) counts nothing at its end either.
+        let outcome = if self.good == Outcome::Success { outcome } else { &Outcome::Cancelled };
+        self.finish(outcome, detail);
+    }
+
+    /// The try ended with `outcome`. Only the first end counts.
+    pub fn finish(&mut self, outcome: &Outcome, detail: &str) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let now = Moment::now();
+        let change = ticket.finish(outcome, detail, &self.asker.ask(), now, self.policy, fastrand::f64());
+        if let Some(change) = change {
+            self.tell(change, now);
+        }
+    }
+
+    /// Whether running answers are to be ended.
+    pub fn is_shutting_down(&self) -> bool {
+        self.shared.is_ending()
+    }
+
+    fn tell(&self, change: Change, now: Moment) {
+        let endpoint = self.endpoint.id.to_string();
+        let out = |reason: String, until: Option<Moment>| Event::Ejected {
+            endpoint: endpoint.clone(),
+            reason,
+            duration: until.map(|until| until.since(now)).map(whole_seconds),
+        };
+        self.shared.events.tell(match change {
+            Change::Admitted | Change::KeyRevived => Event::Admitted { endpoint },
+            Change::Ejected { until, reason } => out(reason.to_string(), Some(until)),
+            Change::Rested { until, model: None } => out("rate limited".to_owned(), Some(until)),
+            Change::Rested { until, model: Some(model) } => out(format!("rate limited for {model}"), Some(until)),
+            Change::ModelOut { until, model } => out(format!("does not serve {model}"), Some(until)),
+            Change::DeadKey { reason } => {
+                self.shared.reports.dead_key(&self.endpoint.id);
+                out(format!("its key was refused: {reason}"), None)
+            }
+        });
+    }
+}
+
+fn whole_seconds(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs_f64().round() as u64)
+}

@@ -1,0 +1,200 @@
+//! Whom a request asks next: the conversation's own endpoint, the profile's strategy, the chain, and what is left when
+//! everything is out.
+//!
+//! Invariants:
+//! - every endpoint that admits is asked at most once per request;
+//! - a repeat and a last resort are asked once per request, and only as far as the budget reaches;
+//! - the endpoint that just broke this conversation's stream comes after all others.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::retry::Budget;
+use crate::failover::chain::order;
+use crate::snapshot::Snapshot;
+use crate::time::Moment;
+use crate::upstream::affinity::Sticky;
+use crate::upstream::attempt::Ticket;
+use crate::upstream::balance::{Picker, Tried};
+use crate::upstream::eligible::{Ask, last_resort};
+use crate::upstream::endpoint::{Endpoint, EndpointId};
+use crate::upstream::profile::Profile;
+
+/// How many picks of another provider group are passed over in search of the conversation's own.
+const PASSED_OVER: usize = 64;
+
+/// Where one request goes.
+#[derive(Debug)]
+pub struct Plan {
+    /// Profiles in the order they are asked.
+    profiles: SmallVec<[Arc<Profile>; 4]>,
+    tried: Tried,
+    sticky: Option<Sticky>,
+    /// Provider group to be asked first, where there are several.
+    group: Option<Arc<str>>,
+    avoided: Option<Arc<Endpoint>>,
+    /// Endpoints that failed this request and may be asked again.
+    failed: SmallVec<[Arc<Endpoint>; 4]>,
+    repeated: bool,
+    reserved: Option<Ticket>,
+}
+
+/// The next endpoint, and how it came to it.
+#[derive(Debug)]
+pub enum Step {
+    /// It admits: ask now.
+    Ask(Ticket),
+    /// It failed this request before: ask after a pause.
+    Repeat(Ticket),
+}
+
+impl Plan {
+    /// For a request of a conversation that was last served by `sticky` and just broken by `avoided`. A confined request
+    /// stays in the active profile.
+    pub fn new(snapshot: &Snapshot, sticky: Option<Sticky>, avoided: Option<&EndpointId>, confined: bool) -> Self {
+        let profiles: SmallVec<[Arc<Profile>; 4]> =
+            order(snapshot.active, snapshot.chain.len(), confined).map(|at| Arc::clone(&snapshot.chain[at])).collect();
+        let avoided = avoided.and_then(|id| find(&profiles, id));
+        let mut tried = Tried::new();
+        if let Some(avoided) = &avoided {
+            tried.insert(avoided);
+        }
+        let group = sticky.as_ref().filter(|_| snapshot.several_groups).map(|sticky| Arc::clone(&sticky.group));
+        Self { profiles, tried, sticky, group, avoided, failed: SmallVec::new(), repeated: false, reserved: None }
+    }
+
+    /// The endpoint to ask next; `None` when nobody is left.
+    pub fn next(
+        &mut self,
+        picker: &mut Picker,
+        ask: &Ask<'_>,
+        budget: &Budget,
+        share: f64,
+        now: Moment,
+    ) -> Option<Step> {
+        if let Some(ticket) = self.reserved.take().or_else(|| self.admitting(picker, ask, now)) {
+            return Some(Step::Ask(ticket));
+        }
+        if self.repeated {
+            return None;
+        }
+        self.repeated = true;
+        if self.failed.is_empty() {
+            return self.last_resort(ask, budget, share, now).map(Step::Ask);
+        }
+        self.repeat(ask, budget, share, now).map(Step::Repeat)
+    }
+
+    /// Remembers that `endpoint` failed the request in a way that may pass.
+    pub fn may_repeat(&mut self, endpoint: &Arc<Endpoint>) {
+        self.failed.push(Arc::clone(endpoint));
+    }
+
+    /// Makes the endpoint with this id the next one, if it takes the request and was not asked yet. Says whether it is.
+    pub fn reserve(&mut self, id: &EndpointId, ask: &Ask<'_>, now: Moment) -> bool {
+        let endpoint = find(&self.profiles, id).filter(|endpoint| !self.tried.contains(endpoint));
+        self.reserved = endpoint.and_then(|endpoint| self.begin(&endpoint, ask, now));
+        self.reserved.is_some()
+    }
+
+    /// Every endpoint the request may use.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.profiles.iter().flat_map(|profile| &profile.endpoints)
+    }
+
+    fn admitting(&mut self, picker: &mut Picker, ask: &Ask<'_>, now: Moment) -> Option<Ticket> {
+        let own_group = self.group.take().and_then(|group| {
+            let ticket = self.of_group(&group, picker, ask, now);
+            // As long as its group answers, the conversation asks it first again.
+            self.group = ticket.is_some().then_some(group);
+            ticket
+        });
+        own_group.or_else(|| self.of_chain(picker, ask, now)).or_else(|| self.avoided(ask, now))
+    }
+
+    fn of_chain(&mut self, picker: &mut Picker, ask: &Ask<'_>, now: Moment) -> Option<Ticket> {
+        (0..self.profiles.len()).find_map(|at| {
+            let profile = Arc::clone(&self.profiles[at]);
+            self.stuck_to(&profile, ask, now).or_else(|| self.picked(&profile, picker, ask, now))
+        })
+    }
+
+    fn picked(&mut self, profile: &Arc<Profile>, picker: &mut Picker, ask: &Ask<'_>, now: Moment) -> Option<Ticket> {
+        loop {
+            let endpoint = Arc::clone(&profile.endpoints[picker.pick(profile, ask, &self.tried, now)?]);
+            // Between the pick and here another worker may have taken the last place; then the next one is picked.
+            if let Some(ticket) = self.begin(&endpoint, ask, now) {
+                return Some(ticket);
+            }
+        }
+    }
+
+    fn of_group(&mut self, group: &str, picker: &mut Picker, ask: &Ask<'_>, now: Moment) -> Option<Ticket> {
+        (0..self.profiles.len()).find_map(|at| {
+            let profile = Arc::clone(&self.profiles[at]);
+            let stuck = self.stuck_to(&profile, ask, now);
+            stuck.or_else(|| self.picked_of_group(&profile, group, picker, ask, now))
+        })
+    }
+
+    fn picked_of_group(
+        &mut self,
+        profile: &Arc<Profile>,
+        group: &str,
+        picker: &mut Picker,
+        ask: &Ask<'_>,
+        now: Moment,
+    ) -> Option<Ticket> {
+        if profile.endpoints.iter().all(|endpoint| *endpoint.group != *group) {
+            return None;
+        }
+        let mut passed_over = self.tried.clone();
+        for _ in 0..PASSED_OVER {
+            let endpoint = Arc::clone(&profile.endpoints[picker.pick(profile, ask, &passed_over, now)?]);
+            passed_over.insert(&endpoint);
+            if *endpoint.group == *group
+                && let Some(ticket) = self.begin(&endpoint, ask, now)
+            {
+                return Some(ticket);
+            }
+        }
+        None
+    }
+
+    /// The endpoint this conversation used within the profile's time.
+    fn stuck_to(&mut self, profile: &Profile, ask: &Ask<'_>, now: Moment) -> Option<Ticket> {
+        let id = self.sticky.as_ref()?.endpoint_within(profile.affinity?, now)?;
+        let endpoint = profile.endpoints.iter().find(|endpoint| endpoint.id == *id).cloned()?;
+        if self.tried.contains(&endpoint) || super::eligible(&endpoint, ask, now).is_err() {
+            return None;
+        }
+        self.begin(&endpoint, ask, now)
+    }
+
+    fn avoided(&mut self, ask: &Ask<'_>, now: Moment) -> Option<Ticket> {
+        let endpoint = self.avoided.take()?;
+        super::eligible(&endpoint, ask, now).ok()?;
+        endpoint.begin(ask, now)
+    }
+
+    fn repeat(&mut self, ask: &Ask<'_>, budget: &Budget, share: f64, now: Moment) -> Option<Ticket> {
+        let endpoint = self.failed.iter().find(|endpoint| super::eligible(endpoint, ask, now).is_ok())?;
+        budget.grant(share, now).then(|| endpoint.begin(ask, now)).flatten()
+    }
+
+    fn last_resort(&self, ask: &Ask<'_>, budget: &Budget, share: f64, now: Moment) -> Option<Ticket> {
+        let endpoint = last_resort(self.endpoints(), ask, now)?;
+        budget.grant(share, now).then(|| endpoint.begin_last_resort(ask, now)).flatten()
+    }
+
+    fn begin(&mut self, endpoint: &Arc<Endpoint>, ask: &Ask<'_>, now: Moment) -> Option<Ticket> {
+        self.tried.insert(endpoint);
+        endpoint.begin(ask, now)
+    }
+}
+
+fn find(profiles: &[Arc<Profile>], id: &EndpointId) -> Option<Arc<Endpoint>> {
+    let profile = profiles.iter().find(|profile| profile.name == id.profile)?;
+    profile.endpoints.iter().find(|endpoint| endpoint.id == *id).cloned()
+}

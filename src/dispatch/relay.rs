@@ -1,0 +1,372 @@
+//! The answer's body on its way down: pieces go through as they come, and what they say is noted on the side.
+//!
+//! Invariants:
+//! - no event is held, merged, dropped or re-ordered once the gate is open;
+//! - a failure of the endpoint is recorded before the client can see it, since its re-send arrives milliseconds later;
+//! - dropping the body (the client left) drops the upstream call with it and counts nothing.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::answer::error_event;
+use super::flight::Flight;
+use super::gate::Gate;
+use super::journal::Journal;
+use super::sse::Usage;
+use crate::upstream::classify::classify_event_error;
+use crate::upstream::client::Answer;
+use crate::upstream::outcome::Outcome;
+
+/// Body of every answer the proxy gives.
+#[derive(Debug)]
+pub enum Body {
+    /// The proxy's own words, or nothing.
+    Full(Option<Bytes>),
+    /// An endpoint's answer.
+    Relay(Box<Relay>),
+}
+
+impl Body {
+    /// A body of the proxy's own.
+    pub fn full(text: impl Into<Bytes>) -> Self {
+        Self::Full(Some(text.into()).filter(|text: &Bytes| !text.is_empty()))
+    }
+}
+
+/// The answer cannot be completed: the connection (HTTP/2: the stream) is cut, so that the client does not take it for whole.
+#[derive(Debug)]
+pub struct Cut;
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer broke off")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.get_mut() {
+            Self::Full(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Relay(relay) => relay.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(text) => text.is_none(),
+            Self::Relay(relay) => relay.phase == Phase::Ended,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+            Self::Relay(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// What kind of answer goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Server-sent events of `POST /v1/messages`.
+    Events,
+    /// One JSON document of `POST /v1/messages`.
+    Whole,
+    /// Anything else: nothing is looked at.
+    Opaque,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Flowing,
+    Ended,
+}
+
+/// An endpoint's answer on its way down.
+#[derive(Debug)]
+pub struct Relay {
+    /// Pieces the gate held.
+    pub held: VecDeque<Bytes>,
+    /// The rest of the answer; `None` when the gate already saw its end.
+    pub rest: Option<Answer>,
+    /// The gate, whose eyes go on looking.
+    pub gate: Gate,
+    /// What it is.
+    pub shape: Shape,
+    /// Whether an event may be appended: a stream without a length, in clear.
+    pub appendable: bool,
+    /// The request's record.
+    pub journal: Journal,
+    /// The try that is answering; `None` if it has ended already, as a failure.
+    pub flight: Option<Flight>,
+    /// Silence between pieces.
+    pub idle: Silence,
+    /// The end of a JSON answer, where its usage stands.
+    pub tail: Vec<u8>,
+    phase: Phase,
+}
+
+/// What a relay is made of.
+pub struct Parts {
+    /// See [`Relay`].
+    pub held: VecDeque<Bytes>,
+    /// See [`Relay`].
+    pub rest: Option<Answer>,
+    /// See [`Relay`].
+    pub gate: Gate,
+    /// See [`Relay`].
+    pub shape: Shape,
+    /// See [`Relay`].
+    pub appendable: bool,
+}
+
+/// Most that is kept of the end of a JSON answer.
+const TAIL: usize = 2048;
+
+type Polled = Poll<Option<Result<Frame<Bytes>, Cut>>>;
+
+impl Relay {
+    /// Takes over an answer whose head goes down now.
+    pub fn new(parts: Parts, journal: Journal, flight: Option<Flight>, idle: Duration) -> Self {
+        let Parts { held, rest, gate, shape, appendable } = parts;
+        let tail = if shape == Shape::Whole { end_of(&held, &gate) } else { Vec::new() };
+        let mut relay = Self {
+            held,
+            rest,
+            gate,
+            shape,
+            appendable,
+            journal,
+            flight,
+            idle: Silence::new(idle),
+            tail,
+            phase: Phase::Flowing,
+        };
+        relay.gate.prefix = Vec::new();
+        relay
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Polled {
+        if let Some(piece) = self.held.pop_front() {
+            self.journal.record.bytes_out += piece.len() as u64;
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if self.phase == Phase::Ended {
+            return Poll::Ready(None);
+        }
+        let Some(rest) = &mut self.rest else { return self.end() };
+        match Pin::new(rest).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => self.pass(frame),
+            Poll::Ready(Some(Err(error))) => self.broken(&Outcome::Local, &error.to_string()),
+            Poll::Ready(None) => self.end(),
+            Poll::Pending => self.silence(cx),
+        }
+    }
+
+    fn pass(&mut self, frame: Frame<Bytes>) -> Polled {
+        self.idle.broken();
+        if let Some(piece) = frame.data_ref() {
+            self.journal.record.bytes_out += piece.len() as u64;
+            match self.shape {
+                Shape::Events => self.look_at_events(piece),
+                Shape::Whole => self.gate.decoder.look(piece, |text| keep_tail(&mut self.tail, text)),
+                Shape::Opaque => {}
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn look_at_events(&mut self, piece: &[u8]) {
+        let scanner = &mut self.gate.scanner;
+        self.gate.decoder.look(piece, |text| scanner.feed(text));
+        if let Some(error) = &self.gate.scanner.seen().error {
+            let outcome = classify_event_error(error);
+            if let Some(flight) = &mut self.flight {
+                flight.failed_midway(&outcome, "an error event in the middle of the stream");
+            }
+        }
+    }
+
+    /// The upstream answer ended in good form.
+    fn end(&mut self) -> Polled {
+        let seen = self.gate.scanner.seen();
+        let whole = match self.shape {
+            Shape::Events => seen.is_complete() || seen.error.is_some() || self.gate.decoder.is_blind(),
+            Shape::Whole | Shape::Opaque => true,
+        };
+        if !whole {
+            return self.broken(&Outcome::Server { retry_after: None }, "the stream ended in the middle of the answer");
+        }
+        self.settle();
+        Poll::Ready(None)
+    }
+
+    fn settle(&mut self) {
+        self.phase = Phase::Ended;
+        self.rest = None;
+        self.journal.record.tokens = match self.shape {
+            Shape::Whole => usage_in(&self.tail),
+            Shape::Events | Shape::Opaque => self.gate.scanner.seen().tokens,
+        };
+        let result = match &mut self.flight {
+            None => "failed",
+            Some(_) if self.gate.scanner.seen().error.is_some() => "error_event",
+            Some(flight) => {
+                flight.succeeded();
+                "ok"
+            }
+        };
+        self.journal.end(result);
+    }
+
+    /// The upstream answer broke off, or fell silent.
+    fn broken(&mut self, outcome: &Outcome, detail: &str) -> Polled {
+        let seen = self.gate.scanner.seen();
+        if self.shape == Shape::Events && seen.is_complete() {
+            self.settle();
+            return Poll::Ready(None);
+        }
+        let (block_completed, tokens) = (seen.block_completed, seen.tokens);
+        self.phase = Phase::Ended;
+        self.rest = None;
+        if let Some(flight) = &mut self.flight {
+            flight.failed_midway(outcome, detail);
+        }
+        self.journal.record.tokens = tokens;
+        self.journal.end("cut");
+        // Cut before the first completed block: the client sends the same stream again and the user sees nothing.
+        let tell = self.appendable && block_completed && self.gate.scanner.at_boundary();
+        let event = tell.then(|| Frame::data(error_event(&format!("{Cut}: {detail}"))));
+        Poll::Ready(Some(event.ok_or(Cut)))
+    }
+
+    fn silence(&mut self, cx: &mut Context<'_>) -> Polled {
+        if self.flight.as_ref().is_some_and(Flight::is_shutting_down) {
+            return self.broken(&Outcome::Cancelled, "the proxy is shutting down");
+        }
+        if self.idle.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.broken(&Outcome::Server { retry_after: None }, "the endpoint fell silent")
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // A client may leave with the last event in hand; that is a whole answer.
+        if self.phase == Phase::Flowing && self.shape == Shape::Events && self.gate.scanner.seen().stopped {
+            self.settle();
+        }
+    }
+}
+
+/// Waits for the end of a silence, without touching the timer for every piece that breaks it.
+#[derive(Debug)]
+pub struct Silence {
+    limit: Duration,
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Silence {
+    /// A silence longer than `limit` is too long.
+    pub fn new(limit: Duration) -> Self {
+        Self { limit, since: None, timer: None }
+    }
+
+    /// Something came.
+    fn broken(&mut self) {
+        self.since = None;
+    }
+
+    /// Nothing came; ready once that has been so for too long.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let ends = *self.since.get_or_insert_with(Instant::now) + self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(ends)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= ends {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(ends);
+        }
+        Poll::Pending
+    }
+}
+
+/// The clear end of what the gate held.
+fn end_of(held: &VecDeque<Bytes>, gate: &Gate) -> Vec<u8> {
+    let mut tail = Vec::new();
+    match held.back().filter(|_| gate.decoder.is_identity()) {
+        Some(_) => held.iter().for_each(|piece| keep_tail(&mut tail, piece)),
+        None => keep_tail(&mut tail, &gate.prefix),
+    }
+    tail
+}
+
+fn keep_tail(tail: &mut Vec<u8>, text: &[u8]) {
+    tail.extend_from_slice(&text[text.len().saturating_sub(TAIL)..]);
+    tail.drain(..tail.len().saturating_sub(TAIL));
+}
+
+/// The last `usage` object in the end of a JSON answer.
+fn usage_in(tail: &[u8]) -> crate::telemetry::event::Tokens {
+    let mut tokens = crate::telemetry::event::Tokens::default();
+    let key = b"\"usage\"";
+    let Some(at) = memchr::memmem::rfind(tail, key) else { return tokens };
+    let value = tail[at + key.len()..].trim_ascii_start();
+    let value = value.strip_prefix(b":").unwrap_or(value);
+    let mut values = serde_json::Deserializer::from_slice(value).into_iter::<Usage>();
+    if let Some(Ok(usage)) = values.next() {
+        usage.add_to(&mut tokens);
+    }
+    tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usage_of_a_json_answer_is_found_at_its_end() {
+        let text = format!(
+            "{{\"content\":\"{}\",\"usage\":{{\"input_tokens\":5,\"output_tokens\":9,\"x\":{{}}}},\"z\":1}}",
+            "x".repeat(5000)
+        );
+        let mut tail = Vec::new();
+        text.as_bytes().chunks(700).for_each(|piece| keep_tail(&mut tail, piece));
+        assert!(tail.len() <= TAIL);
+        let tokens = usage_in(&tail);
+        assert_eq!((tokens.input, tokens.output), (5, 9));
+        assert_eq!(usage_in(b"{\"usage\":"), crate::telemetry::event::Tokens::default());
+    }
+
+    /// Whether `silence` is too long within `seconds` of nothing.
+    async fn is_too_long(silence: &mut Silence, seconds: u64) -> bool {
+        let too_long = std::future::poll_fn(|cx| silence.poll(cx));
+        tokio::time::timeout(Duration::from_secs(seconds), too_long).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_counted_from_the_last_piece() {
+        let mut silence = Silence::new(Duration::from_secs(10));
+        for _ in 0..5 {
+            assert!(!is_too_long(&mut silence, 9).await);
+            silence.broken();
+        }
+        assert!(!is_too_long(&mut silence, 9).await);
+        assert!(is_too_long(&mut silence, 2).await);
+    }
+}

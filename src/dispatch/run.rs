@@ -1,0 +1,300 @@
+//! A request in progress: what has been tried, and what follows from it.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use memchr::memmem;
+use tokio::time::Instant;
+
+use super::attempt::{Attempted, Held};
+use super::call::{Call, Kind, downward};
+use super::failure::{Farewell, farewell};
+use super::flight::{Asker, Flight};
+use super::journal::Journal;
+use super::plan::{Plan, Step};
+use super::relay::{Body, Parts, Relay, Shape};
+use super::{Shared, Worker, eligible, retry};
+use crate::failover::machine::Served;
+use crate::snapshot::Snapshot;
+use crate::telemetry::event::AttemptRecord;
+use crate::time::Moment;
+use crate::upstream::attempt::Ticket;
+use crate::upstream::breaker::Policy;
+use crate::upstream::eligible::{Blocked, Why, soonest_return};
+use crate::upstream::endpoint::{Credential, Endpoint, EndpointId};
+use crate::upstream::outcome::Outcome;
+
+/// No attempt starts with less than this left of the request's time, unless it is the first.
+const LEAST_LEFT: Duration = Duration::from_secs(20);
+/// A profile whose keys all rest no longer than this has not failed.
+const SHORT_REST: Duration = Duration::from_secs(60);
+
+const QCC_ENDPOINT: HeaderName = HeaderName::from_static("qcc-endpoint");
+const QCC_PROFILE: HeaderName = HeaderName::from_static("qcc-profile");
+const QCC_ATTEMPTS: HeaderName = HeaderName::from_static("qcc-attempts");
+
+/// What follows from an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its answer goes down.
+    Answer,
+    /// Another endpoint is asked.
+    Next,
+}
+
+/// One request in progress.
+pub struct Run<'a> {
+    worker: &'a Worker,
+    snapshot: Arc<Snapshot>,
+    call: Call,
+    asker: Asker,
+    plan: Plan,
+    journal: Journal,
+    attempts: u32,
+    began: Instant,
+    /// Where the conversation's thinking was signed, to be asked if another endpoint refuses the signature.
+    signer: Option<EndpointId>,
+    last: Option<Attempted>,
+}
+
+impl<'a> Run<'a> {
+    /// Begins with a request that was let in.
+    pub fn new(worker: &'a Worker, snapshot: Arc<Snapshot>, call: Call, journal: Journal) -> Self {
+        let shared = &worker.shared;
+        let now = Moment::now();
+        shared.budget.request(now);
+        let asker = Asker {
+            model: call.facts.model.as_deref().map(Arc::from),
+            credential: credential(&call.headers, &snapshot),
+            session: call.session.clone(),
+        };
+        let session = call.session.as_deref();
+        let sticky = session.and_then(|session| shared.affinity.prefer(session, now));
+        let avoided = session.and_then(|session| shared.affinity.avoided(session, now));
+        let signer = sticky.as_ref().map(|sticky| sticky.endpoint.clone());
+        let confined = call.kind == Kind::Other || !snapshot.config.failover.auto_failover;
+        let plan = Plan::new(&snapshot, sticky, avoided.as_ref(), confined);
+        Self { worker, snapshot, call, asker, plan, journal, attempts: 0, began: Instant::now(), signer, last: None }
+    }
+
+    /// The request.
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// The next try, if there is anyone left to ask and time for it.
+    pub async fn next(&mut self) -> Option<Flight> {
+        if !self.may_go_on() {
+            return None;
+        }
+        let share = self.snapshot.config.retry.budget.fraction();
+        let step = {
+            let mut picker = self.worker.picker.borrow_mut();
+            self.plan.next(&mut picker, &self.asker.ask(), &self.worker.shared.budget, share, Moment::now())
+        };
+        let ticket = match step? {
+            Step::Ask(ticket) => ticket,
+            Step::Repeat(ticket) => {
+                tokio::time::sleep(retry::pause(0, fastrand::f64())).await;
+                ticket
+            }
+        };
+        Some(self.flight(ticket))
+    }
+
+    /// What follows from an attempt.
+    pub fn judge(&mut self, flight: &Flight, attempted: &Attempted) -> Verdict {
+        let endpoint = flight.endpoint();
+        let theirs = attempted.outcome == Outcome::Auth && matches!(endpoint.credential, Credential::Passthrough);
+        let answer = attempted.answer.is_some() && (theirs || !attempted.outcome.next_endpoint());
+        if answer && !self.should_ask_signer(endpoint, attempted) { Verdict::Answer } else { Verdict::Next }
+    }
+
+    /// Notes a failed attempt.
+    pub fn failed(&mut self, mut flight: Flight, attempted: Attempted) {
+        self.note(flight.endpoint(), &attempted);
+        if attempted.outcome.is_failure() {
+            self.plan.may_repeat(flight.endpoint());
+        }
+        let counts = self.call.kind == Kind::Messages || attempted.outcome == Outcome::Local;
+        let outcome = if counts { &attempted.outcome } else { &Outcome::Cancelled };
+        flight.finish(outcome, &attempted.detail);
+        self.last = Some(attempted);
+    }
+
+    /// Sends an endpoint's answer down.
+    pub fn relay(mut self, mut flight: Flight, attempted: Attempted) -> Response<Body> {
+        self.note(flight.endpoint(), &attempted);
+        let by_active = self.is_active(&flight.endpoint().id);
+        self.report(if by_active { Served::Itself } else { Served::Not { short_rest: self.active_rests_shortly() } });
+        let counts = self.call.kind == Kind::Messages && attempted.outcome == Outcome::Success;
+        flight.answering(if counts { Outcome::Success } else { Outcome::Client });
+        match attempted.answer {
+            Some(held) => self.down(held, flight),
+            None => self.give_up(),
+        }
+    }
+
+    /// Nobody could answer.
+    pub fn give_up(mut self) -> Response<Body> {
+        let served = Served::Not { short_rest: self.active_rests_shortly() };
+        self.report(served);
+        let now = Moment::now();
+        let soonest = soonest_return(self.plan.endpoints(), &self.asker.ask(), now).map(|at| at.since(now));
+        let dead = self.dead_endpoints(now);
+        let configured = self.plan.endpoints().next().is_some();
+        match farewell(self.last.take(), soonest, dead, configured) {
+            Farewell::HandOn(held) => self.hand_on(*held),
+            Farewell::Refuse(refusal) => {
+                let mut response = refusal.response();
+                self.sign(response.headers_mut(), None);
+                self.journal.close(response, refusal.reason)
+            }
+        }
+    }
+
+    fn may_go_on(&self) -> bool {
+        let whole = self.call.deadline.saturating_duration_since(self.began);
+        let least = LEAST_LEFT.min(whole / 4);
+        let left = self.call.deadline.saturating_duration_since(Instant::now());
+        let again = self.attempts < self.snapshot.config.retry.max_attempts && left >= least && !self.is_delivered();
+        self.attempts == 0 || again
+    }
+
+    /// A request that is not known to be repeatable may have been carried out already.
+    fn is_delivered(&self) -> bool {
+        let delivered = |last: &Attempted| last.outcome != Outcome::Local;
+        self.call.kind == Kind::Other && self.last.as_ref().is_some_and(delivered)
+    }
+
+    fn flight(&mut self, ticket: Ticket) -> Flight {
+        self.attempts += 1;
+        let own = ticket.endpoint().max_failures;
+        let threshold = own.unwrap_or(self.snapshot.config.failover.failure_threshold);
+        let policy = Policy { threshold, sole: self.snapshot.sole };
+        Flight::new(ticket, self.asker.clone(), policy, Arc::clone(&self.worker.shared))
+    }
+
+    /// A refused signature of a thinking block is tried once where the conversation was last answered.
+    fn should_ask_signer(&mut self, endpoint: &Endpoint, attempted: &Attempted) -> bool {
+        if !attempted.answer.as_ref().is_some_and(refuses_signature) {
+            return false;
+        }
+        let signer = self.signer.take().filter(|signer| *signer != endpoint.id);
+        signer.is_some_and(|signer| self.plan.reserve(&signer, &self.asker.ask(), Moment::now()))
+    }
+
+    fn note(&mut self, endpoint: &Endpoint, attempted: &Attempted) {
+        let status = attempted.answer.as_ref().map_or(0, |held| held.head.status.as_u16());
+        let before: Duration = self.journal.record.attempts.iter().map(|attempt| attempt.took).sum();
+        self.journal.attempt(AttemptRecord {
+            endpoint: endpoint.id.to_string(),
+            outcome: attempted.outcome.as_str(),
+            status,
+            detail: attempted.detail.clone(),
+            took: self.journal.age().saturating_sub(before),
+        });
+    }
+
+    fn is_active(&self, id: &EndpointId) -> bool {
+        self.snapshot.active_profile().is_some_and(|active| active.name == id.profile)
+    }
+
+    fn report(&self, served: Served) {
+        if let (Kind::Messages, Some(active)) = (self.call.kind, self.snapshot.active_profile()) {
+            self.shared().reports.served(&active.name, served);
+        }
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.worker.shared
+    }
+
+    /// Whether all that keeps the active profile from serving is a short rest of its keys.
+    fn active_rests_shortly(&self) -> bool {
+        let Some(active) = self.snapshot.active_profile() else { return false };
+        let now = Moment::now();
+        let soon = now.after(SHORT_REST);
+        active.endpoints.iter().all(|endpoint| match eligible(endpoint, &self.asker.ask(), now) {
+            Err(Blocked { why: Why::Rate { .. } | Why::Resting, until: Some(until) }) => until <= soon,
+            _ => false,
+        })
+    }
+
+    /// The endpoints, if not one of them has a working key.
+    fn dead_endpoints(&self, now: Moment) -> Option<String> {
+        let mut names = Vec::new();
+        for endpoint in self.plan.endpoints() {
+            let Err(Blocked { why, .. }) = eligible(endpoint, &self.asker.ask(), now) else { return None };
+            let detail = match (why, &endpoint.credential) {
+                (Why::NoKey, Credential::Missing(why)) => why.clone(),
+                (Why::DeadKey, _) => why.as_str().to_owned(),
+                _ => return None,
+            };
+            names.push(format!("{} ({detail})", endpoint.id));
+        }
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+
+    fn down(mut self, held: Held, flight: Flight) -> Response<Body> {
+        let endpoint = Arc::clone(flight.endpoint());
+        self.journal.record.profile = Some(Arc::clone(&endpoint.id.profile));
+        self.journal.record.endpoint = Some(Arc::clone(&endpoint.id.id));
+        self.send_down(held, Some(flight), Some(&endpoint))
+    }
+
+    /// Passes on the answer of an endpoint that failed.
+    fn hand_on(self, held: Held) -> Response<Body> {
+        self.send_down(Held { shape: Shape::Opaque, ..held }, None, None)
+    }
+
+    fn send_down(mut self, held: Held, flight: Option<Flight>, endpoint: Option<&Endpoint>) -> Response<Body> {
+        let idle = endpoint.map_or(self.snapshot.config.timeouts.idle.get(), |endpoint| endpoint.timeouts.idle);
+        let appendable = held.is_appendable();
+        let Held { mut head, pieces, rest, gate, shape } = held;
+        head.headers = downward(head.headers);
+        self.sign(&mut head.headers, endpoint);
+        self.journal.head(head.status.as_u16());
+        let parts = Parts { held: pieces, rest, gate, shape, appendable };
+        let relay = Relay::new(parts, self.journal, flight, idle);
+        Response::from_parts(head, Body::Relay(Box::new(relay)))
+    }
+
+    /// Says who answered, and how many tries it took.
+    fn sign(&self, headers: &mut HeaderMap, endpoint: Option<&Endpoint>) {
+        headers.insert(QCC_ATTEMPTS, HeaderValue::from(self.attempts));
+        if let Some(endpoint) = endpoint {
+            insert(headers, QCC_ENDPOINT, &endpoint.id.id);
+            insert(headers, QCC_PROFILE, &endpoint.id.profile);
+        }
+    }
+}
+
+/// Names that cannot stand in a header are left out.
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn refuses_signature(held: &Held) -> bool {
+    let text = &held.gate.prefix;
+    held.head.status == http::StatusCode::BAD_REQUEST
+        && held.shape == Shape::Whole
+        && memmem::find(text, b"signature").is_some()
+        && memmem::find(text, b"thinking").is_some()
+}
+
+/// A hash of the client's own credential, where some endpoint passes it through.
+fn credential(headers: &HeaderMap, snapshot: &Snapshot) -> Option<u64> {
+    static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    if !snapshot.passes_through {
+        return None;
+    }
+    let mut found = headers.get_all(AUTHORIZATION).iter().chain(headers.get_all("x-api-key")).peekable();
+    found.peek()?;
+    Some(HASHER.hash_one(found.map(HeaderValue::as_bytes).collect::<Vec<_>>()))
+}

@@ -1,0 +1,63 @@
+//! What requests share: with all of the process, and with those of their worker.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::replay::ReplayBody;
+use super::retry::Budget;
+use crate::failover::driver::Reports;
+use crate::snapshot::SnapshotCell;
+use crate::telemetry::Events;
+use crate::upstream::affinity::Affinity;
+use crate::upstream::balance::Picker;
+use crate::upstream::client::Client;
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Shared {
+    /// What runs.
+    pub cell: SnapshotCell,
+    /// Where events are told.
+    pub events: Events,
+    /// Where conversations belong.
+    pub affinity: Affinity,
+    /// Tries that are not free.
+    pub budget: Budget,
+    /// To the task that publishes.
+    pub reports: Reports,
+    ending: AtomicBool,
+}
+
+impl Shared {
+    /// With nothing remembered yet.
+    pub fn new(cell: SnapshotCell, events: Events, reports: Reports) -> Self {
+        let (affinity, budget) = (Affinity::new(), Budget::default());
+        Self { cell, events, affinity, budget, reports, ending: AtomicBool::new(false) }
+    }
+
+    /// Running answers are to be ended.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+}
+
+/// What the requests of one worker share; never leaves its thread.
+pub struct Worker {
+    /// What all workers share.
+    pub shared: Arc<Shared>,
+    /// Its connections to endpoints.
+    pub client: Client<ReplayBody>,
+    /// Its place in every rotation.
+    pub picker: RefCell<Picker>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Worker")
+    }
+}

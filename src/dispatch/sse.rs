@@ -1,0 +1,323 @@
+//! Watching a stream of server-sent events go by, without holding or changing any of it.
+//!
+//! Invariants:
+//! - feeding a stream in any pieces gives the same [`Seen`];
+//! - only `message_start`, `message_delta` and `error` events are looked into; the others cost one search for their line ends;
+//! - at most [`LONGEST_LINE`] bytes are remembered, whatever is fed.
+
+use crate::telemetry::event::Tokens;
+
+/// Longest line that is looked into; of longer ones the beginning.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// What has gone by so far.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent marks of one stream, each set once")]
+pub struct Seen {
+    /// Events of the API, pings left out.
+    pub events: u32,
+    /// All events, whatever they are.
+    pub all_events: u32,
+    /// `message_start`.
+    pub started: bool,
+    /// The first of `content_block_start`, `message_delta`, `message_stop`: this is an answer.
+    pub content: bool,
+    /// A `content_block_stop`: the client keeps what it has.
+    pub block_completed: bool,
+    /// A `message_delta` that carried a `stop_reason`: the answer is whole.
+    pub stop_reason: bool,
+    /// `message_stop`.
+    pub stopped: bool,
+    /// Data of the first `error` event.
+    pub error: Option<Vec<u8>>,
+    /// Usage told so far.
+    pub tokens: Tokens,
+}
+
+impl Seen {
+    /// Whether an end of the stream at this point leaves nothing out.
+    pub fn is_complete(&self) -> bool {
+        self.error.is_none() && (self.stopped || self.stop_reason)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    /// No `event:` line yet.
+    #[default]
+    Unnamed,
+    MessageStart,
+    ContentBlockStart,
+    ContentBlockStop,
+    MessageDelta,
+    MessageStop,
+    Error,
+    Ping,
+    /// `content_block_delta` and whatever the API may add.
+    Other,
+    /// Not an event of the API.
+    Foreign,
+}
+
+impl Kind {
+    fn named(name: &[u8]) -> Self {
+        match name {
+            b"message_start" => Self::MessageStart,
+            b"content_block_start" => Self::ContentBlockStart,
+            b"content_block_stop" => Self::ContentBlockStop,
+            b"message_delta" => Self::MessageDelta,
+            b"message_stop" => Self::MessageStop,
+            b"error" => Self::Error,
+            b"ping" => Self::Ping,
+            b"" | b"message" => Self::Unnamed,
+            _ => Self::Other,
+        }
+    }
+
+    /// Some providers leave `event:` out: then the data names its type.
+    fn of_data(data: &[u8]) -> Self {
+        #[derive(serde::Deserialize)]
+        struct Typed<'a> {
+            #[serde(rename = "type", borrow)]
+            kind: Option<std::borrow::Cow<'a, str>>,
+            error: Option<serde::de::IgnoredAny>,
+        }
+        match serde_json::from_slice::<Typed<'_>>(data) {
+            Ok(Typed { kind: Some(kind), .. }) => Self::named(kind.as_bytes()),
+            Ok(Typed { error: Some(_), .. }) => Self::Error,
+            _ => Self::Foreign,
+        }
+    }
+
+    const fn is_looked_into(self) -> bool {
+        matches!(self, Self::Unnamed | Self::MessageStart | Self::MessageDelta | Self::Error)
+    }
+}
+
+/// Follows one stream.
+#[derive(Debug, Default)]
+pub struct Scanner {
+    seen: Seen,
+    kind: Kind,
+    /// Beginning of a line whose end has not come yet.
+    partial: Vec<u8>,
+    in_line: bool,
+    /// The event at hand has lines.
+    in_event: bool,
+}
+
+impl Scanner {
+    /// Looks at the next piece of the stream.
+    pub fn feed(&mut self, mut piece: &[u8]) {
+        while let Some(end) = memchr::memchr(b'\n', piece) {
+            self.end_line(&piece[..end]);
+            piece = &piece[end + 1..];
+        }
+        if !piece.is_empty() {
+            self.in_line = true;
+            self.remember(piece);
+        }
+    }
+
+    /// What has gone by.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// Whether the last byte fed ended an event: the place where another event may follow.
+    pub fn at_boundary(&self) -> bool {
+        !self.in_line && !self.in_event
+    }
+
+    fn remember(&mut self, piece: &[u8]) {
+        let known = self.partial.starts_with(b"data:") && !self.kind.is_looked_into();
+        if !known {
+            let room = LONGEST_LINE.saturating_sub(self.partial.len());
+            self.partial.extend_from_slice(&piece[..piece.len().min(room)]);
+        }
+    }
+
+    fn end_line(&mut self, rest: &[u8]) {
+        if self.in_line {
+            self.remember(rest);
+            let mut line = std::mem::take(&mut self.partial);
+            self.line(&line);
+            line.clear();
+            self.partial = line;
+            self.in_line = false;
+        } else {
+            self.line(rest);
+        }
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() {
+            return self.end_event();
+        }
+        self.in_event = true;
+        if let Some(name) = line.strip_prefix(b"event:") {
+            self.kind = Kind::named(name.trim_ascii());
+        } else if let Some(data) = line.strip_prefix(b"data:") {
+            self.data(data.trim_ascii());
+        }
+    }
+
+    fn data(&mut self, data: &[u8]) {
+        if self.kind == Kind::Unnamed {
+            self.kind = Kind::of_data(data);
+        }
+        match self.kind {
+            Kind::MessageStart | Kind::MessageDelta => self.usage(data),
+            Kind::Error if self.seen.error.is_none() => self.seen.error = Some(data.to_vec()),
+            _ => {}
+        }
+    }
+
+    fn usage(&mut self, data: &[u8]) {
+        let Ok(told) = serde_json::from_slice::<Told>(data) else { return };
+        self.seen.stop_reason |= told.delta.is_some_and(|delta| delta.stop_reason.is_some());
+        for usage in [told.message.and_then(|message| message.usage), told.usage].into_iter().flatten() {
+            usage.add_to(&mut self.seen.tokens);
+        }
+    }
+
+    fn end_event(&mut self) {
+        let kind = std::mem::take(&mut self.kind);
+        if !std::mem::take(&mut self.in_event) {
+            return;
+        }
+        self.seen.all_events = self.seen.all_events.saturating_add(1);
+        self.seen.events += u32::from(!matches!(kind, Kind::Ping | Kind::Unnamed | Kind::Foreign));
+        match kind {
+            Kind::MessageStart => self.seen.started = true,
+            // Some providers close a failed stream in good form: what follows an error is no answer.
+            _ if self.seen.error.is_some() => {}
+            Kind::ContentBlockStart | Kind::MessageDelta => self.seen.content = true,
+            Kind::ContentBlockStop => self.seen.block_completed = true,
+            Kind::MessageStop => (self.seen.content, self.seen.stopped) = (true, true),
+            Kind::Error => self.seen.error = Some(Vec::new()),
+            _ => {}
+        }
+    }
+}
+
+/// The parts of `message_start` and `message_delta` that are looked into.
+#[derive(serde::Deserialize)]
+struct Told {
+    message: Option<Message>,
+    delta: Option<Delta>,
+    usage: Option<Usage>,
+}
+
+#[derive(serde::Deserialize)]
+struct Message {
+    usage: Option<Usage>,
+}
+
+#[derive(serde::Deserialize)]
+struct Delta {
+    stop_reason: Option<String>,
+}
+
+/// Token usage as the API writes it, in streams and in whole answers; later figures replace earlier ones.
+#[derive(Debug, serde::Deserialize)]
+pub struct Usage {
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+}
+
+impl Usage {
+    /// Takes over the figures that are told.
+    pub fn add_to(&self, tokens: &mut Tokens) {
+        tokens.input = self.input_tokens.unwrap_or(tokens.input);
+        tokens.output = self.output_tokens.unwrap_or(tokens.output);
+        tokens.cache_read = self.cache_read_input_tokens.unwrap_or(tokens.cache_read);
+        tokens.cache_write = self.cache_creation_input_tokens.unwrap_or(tokens.cache_write);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WHOLE: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":7,\"cache_read_input_tokens\":3,\"output_tokens\":1}}}\n\n\
+        event: ping\ndata: {\"type\":\"ping\"}\n\n: a comment\n\n\
+        event: content_block_start\ndata: {\"type\":\"content_block_start\"}\n\n\
+        event: content_block_delta\ndata: {\"delta\":{\"text\":\"event: error\\n\\n\"}}\n\n\
+        event: content_block_stop\ndata: {}\n\n\
+        event: message_delta\ndata: {\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":42}}\n\n\
+        event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+
+    fn scan(text: &str, cuts: usize) -> Scanner {
+        let mut scanner = Scanner::default();
+        text.as_bytes().chunks(cuts).for_each(|piece| scanner.feed(piece));
+        scanner
+    }
+
+    #[test]
+    fn a_whole_stream_is_understood_however_it_is_cut() {
+        for cut in 1..WHOLE.len() {
+            let scanner = scan(WHOLE, cut);
+            let seen = scanner.seen();
+            assert!(
+                seen.started && seen.content && seen.block_completed && seen.stop_reason && seen.stopped,
+                "{cut} {seen:?}"
+            );
+            assert!(seen.error.is_none() && scanner.at_boundary());
+            assert_eq!(seen.tokens, Tokens { input: 7, output: 42, cache_read: 3, cache_write: 0 });
+            assert_eq!((seen.events, seen.all_events), (6, 8));
+        }
+        assert!(scan(&WHOLE.replace('\n', "\r\n"), 5).seen().is_complete());
+        assert!(
+            scan(&WHOLE.replace("event:", "x:").replace("data: {}", "data: {\"type\":\"content_block_stop\"}"), 9)
+                .seen()
+                .stopped
+        );
+    }
+
+    #[test]
+    fn an_error_event_is_kept_with_its_data() {
+        for text in [
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n",
+            "data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n",
+            "data:{\"error\":{\"type\":\"overloaded_error\"}}\r\n\r\n",
+        ] {
+            let error = scan(text, 3).seen().error.clone().expect(text);
+            assert!(error.windows(16).any(|part| part == b"overloaded_error"));
+        }
+    }
+
+    #[test]
+    fn boundaries_are_only_between_events() {
+        let mut scanner = Scanner::default();
+        assert!(scanner.at_boundary());
+        for (piece, boundary) in
+            [("event: ping\n", false), ("data: {}", false), ("\n", false), ("\n", true), ("d", false)]
+        {
+            scanner.feed(piece.as_bytes());
+            assert_eq!(scanner.at_boundary(), boundary, "{piece:?}");
+        }
+    }
+
+    #[test]
+    fn foreign_events_and_endless_lines_are_neither_answers_nor_memory() {
+        let mut scanner = scan("data: {\"choices\":[]}\n\ndata: hello\n\n", 7);
+        assert!(!scanner.seen().content && scanner.seen().events == 0 && scanner.seen().all_events == 2);
+        (0..64).for_each(|_| scanner.feed(&[b'x'; 65_536]));
+        assert!(scanner.partial.len() <= LONGEST_LINE);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces_give_the_same(text in "(event: |data: |error|ping|\\{\\}|\\n|\\r\\n|x){0,40}", cut in 1_usize..9) {
+            let (a, b) = (scan(&text, cut), scan(&text, usize::MAX));
+            prop_assert_eq!(format!("{:?}", a.seen()), format!("{:?}", b.seen()));
+            prop_assert_eq!(a.at_boundary(), b.at_boundary());
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! One client connection, from its acceptance to its end.
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use hyper::rt::Executor;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::connection::{Activity, Patience, Watched};
+use super::service::{Connection, Door, handle};
+use crate::limit::Share;
+use crate::net::tls::Acceptor;
+
+/// Streams of one HTTP/2 connection at once.
+const STREAMS: u32 = 256;
+
+/// What the process is doing, as every connection sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Serving.
+    Serving,
+    /// Taking no new requests, finishing those in progress.
+    Draining,
+    /// Ending what is still in progress.
+    Ending,
+}
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The socket.
+    pub stream: TcpStream,
+    /// The address it was accepted at.
+    pub local: SocketAddr,
+    /// Its place among the connections.
+    pub place: Share,
+}
+
+/// Serves one connection to its end.
+pub async fn serve(door: Rc<Door>, accepted: Accepted, tls: Option<Acceptor>, phase: watch::Receiver<Phase>) {
+    let Accepted { stream, local, place: _place } = accepted;
+    let patience = patience(&door);
+    match tls {
+        None => http(door, stream, local, patience, phase).await,
+        Some(acceptor) => {
+            let handshake = tokio::time::timeout(patience.header, acceptor.accept(stream));
+            match handshake.await {
+                Ok(Ok(stream)) => http(door, stream, local, patience, phase).await,
+                Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+                Err(_) => tracing::debug!("TLS handshake took too long"),
+            }
+        }
+    }
+}
+
+fn patience(door: &Door) -> Patience {
+    let snapshot = door.worker.shared.cell.load();
+    let timeouts = &snapshot.config.server.timeouts;
+    let write = snapshot.config.timeouts.idle.get();
+    Patience { header: timeouts.header.get(), keep_alive: timeouts.keep_alive.get(), write }
+}
+
+async fn http<T>(door: Rc<Door>, transport: T, local: SocketAddr, patience: Patience, mut phase: watch::Receiver<Phase>)
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let activity = Activity::new(patience);
+    let connection = Connection { local, activity: Rc::clone(&activity) };
+    let service = service_fn(move |request| {
+        let handled = handle(Rc::clone(&door), connection.clone(), request);
+        Caught { handled }
+    });
+    let builder = builder();
+    let mut connection =
+        pin!(builder.serve_connection(TokioIo::new(Watched::new(transport, Rc::clone(&activity))), service));
+    let mut expired = pin!(activity.expired());
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                }
+                return;
+            }
+            () = expired.as_mut() => return tracing::debug!("connection timed out"),
+            changed = phase.changed() => match changed.map(|()| *phase.borrow()) {
+                Ok(Phase::Serving | Phase::Draining) => connection.as_mut().graceful_shutdown(),
+                // The relays see it too and end their streams when they are polled next.
+                Ok(Phase::Ending) => {}
+                Err(_) => return,
+            },
+        }
+    }
+}
+
+fn builder() -> auto::Builder<LocalExecutor> {
+    let mut builder = auto::Builder::new(LocalExecutor);
+    // The head's timer is ours: hyper's would also close connections that are merely unused.
+    builder.http1().header_read_timeout(None).timer(TokioTimer::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .adaptive_window(true)
+        .keep_alive_interval(std::time::Duration::from_secs(30));
+    builder
+}
+
+/// Runs the tasks of HTTP/2 streams on the worker's own thread.
+#[derive(Clone, Copy, Debug)]
+struct LocalExecutor;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
+    fn execute(&self, task: F) {
+        // Owned by the worker's LocalSet: it ends with its stream, or with the worker.
+        tokio::task::spawn_local(task);
+    }
+}
+
+pin_project! {
+    /// Turns a panic of the future into an error.
+    struct Caught<F> {
+        #[pin]
+        handled: F,
+    }
+}
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, Panicked>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let handled = self.project().handled;
+        let poll = || handled.poll(cx);
+        std::panic::catch_unwind(AssertUnwindSafe(poll)).map_or(Poll::Ready(Err(Panicked)), |polled| polled.map(Ok))
+    }
+}
+
+/// Handling a request panicked: its connection (HTTP/2: its stream) is closed.
+#[derive(Debug)]
+struct Panicked;
+
+impl std::fmt::Display for Panicked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("handling a request panicked")
+    }
+}
+
+impl std::error::Error for Panicked {}

@@ -1,0 +1,153 @@
+//! One request, from its head to the body of its answer.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::body::{Bounds, collect};
+use super::connection::{Activity, Busy};
+use super::{admission, local};
+use crate::dispatch::answer::Refusal;
+use crate::dispatch::call::{Call, Kind, upward};
+use crate::dispatch::facts::Facts;
+use crate::dispatch::journal::Journal;
+use crate::dispatch::relay::{Body, Cut};
+use crate::dispatch::{self, Worker};
+use crate::limit::{Limit, Share};
+use crate::snapshot::Snapshot;
+use crate::telemetry::event::RequestRecord;
+
+/// How long a request waits for its turn when too many are in flight.
+const TURN: Duration = Duration::from_secs(1);
+
+/// What all requests of one worker share.
+#[derive(Debug)]
+pub struct Door {
+    /// Who carries requests on.
+    pub worker: Worker,
+    /// Requests in flight, of all workers.
+    pub in_flight: Limit,
+    /// Bytes of request bodies, of all workers.
+    pub buffered: Limit,
+}
+
+/// The connection a request came by.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The address it was accepted at.
+    pub local: SocketAddr,
+    /// What it is doing.
+    pub activity: Rc<Activity>,
+}
+
+/// Answers `request`. Never fails: what goes wrong is an answer too.
+pub async fn handle(door: Rc<Door>, connection: Connection, request: Request<Incoming>) -> Response<Guarded> {
+    let busy = connection.activity.request(request.version());
+    let snapshot = door.worker.shared.cell.load();
+    let mut journal = open(&door, &request);
+    let (response, turn) = match take_in(&door, &snapshot, &connection, request, &mut journal).await {
+        Ok(Taken::Call(call, turn)) => (dispatch::send(&door.worker, snapshot, *call, journal).await, Some(turn)),
+        Ok(Taken::Answered(response)) => (journal.close(response, "ok"), None),
+        Err(refusal) => (journal.close(refusal.response(), refusal.reason), None),
+    };
+    response.map(|body| Guarded { body, _busy: busy, _turn: turn })
+}
+
+/// A request that was let in.
+enum Taken {
+    /// Complete, and in flight as long as the share lives.
+    Call(Box<Call>, Share),
+    /// Answered already.
+    Answered(Response<Body>),
+}
+
+fn open(door: &Door, request: &Request<Incoming>) -> Journal {
+    let record = RequestRecord {
+        method: request.method().as_str().to_owned(),
+        path: request.uri().path().to_owned(),
+        ..RequestRecord::default()
+    };
+    Journal::open(record, door.worker.shared.events.clone())
+}
+
+async fn take_in(
+    door: &Door,
+    snapshot: &Arc<Snapshot>,
+    connection: &Connection,
+    request: Request<Incoming>,
+    journal: &mut Journal,
+) -> Result<Taken, Refusal> {
+    if connection.activity.contradicts() {
+        return Err(Refusal::invalid(
+            "contradicting-length",
+            "Content-Length and Transfer-Encoding exclude each other",
+        )
+        .and_close());
+    }
+    let server = &snapshot.config.server;
+    admission::check(&request, connection.local, &server.hosts)?;
+    if let Some(answer) = local::answer(request.method(), request.uri().path()) {
+        return Ok(Taken::Answered(answer));
+    }
+    journal.record.client = admission::client(request.headers(), snapshot.clients.as_deref())?;
+    let turn = door.in_flight.take(1, server.limits.in_flight.into(), TURN).await.ok_or_else(crowded)?;
+    let deadline = Instant::now() + snapshot.config.timeouts.request.get();
+    let bounds = Bounds {
+        body: server.limits.request_body.bytes(),
+        all: server.limits.buffered.bytes(),
+        idle: server.timeouts.body_idle.get(),
+    };
+    let (head, body) = request.into_parts();
+    let (body, room) = collect(body, bounds, &door.buffered).await?;
+    let target = head
+        .uri
+        .into_parts()
+        .path_and_query
+        .ok_or_else(|| Refusal::invalid("bad-target", "the request has no path"))?;
+    let facts = Facts::of(&body);
+    let session = Call::session(&head.headers, &facts);
+    (journal.record.bytes_in, journal.record.stream) = (body.len(), facts.stream);
+    journal.record.model.clone_from(&facts.model);
+    let kind = Kind::of(&head.method, target.path());
+    let headers = upward(head.headers);
+    let call = Call { kind, method: head.method, target, headers, body, facts, session, deadline, room };
+    Ok(Taken::Call(Box::new(call), turn))
+}
+
+fn crowded() -> Refusal {
+    Refusal::unavailable("too-many-requests-in-flight", "too many requests in flight (server.limits.in_flight)", 2)
+}
+
+/// An answer's body, with what is taken as long as it lasts.
+#[derive(Debug)]
+pub struct Guarded {
+    body: Body,
+    _busy: Busy,
+    _turn: Option<Share>,
+}
+
+impl HttpBody for Guarded {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
