@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use crate::support::client::{collect, read_until};
 use crate::support::config::{endpoint, in_order, with_server};
 use crate::support::http1::Ended;
-use crate::support::{Client, Gate, Proxy, Reply, Request, Style, Upstream, file, messages, profile};
+use crate::support::{Client, Gate, Proxy, Reply, Request, Setup, Style, Upstream, file, messages, profile};
 
 async fn two() -> (Upstream, Upstream, Proxy) {
     let (first, second) = (Upstream::serving().await, Upstream::serving().await);
@@ -29,7 +29,21 @@ async fn every_way_of_saving_is_noticed() {
         assert_served_by(&proxy, upstream).await;
     }
     assert_eq!(proxy.count_log("rejected"), 0, "no half-written file was taken for a mistake");
-    assert!(proxy.lines().iter().any(|line| line.contains("generation=13")), "each save is one generation");
+    assert!(proxy.lines().iter().any(|line| line.contains("generation=15")), "each save is one generation");
+}
+
+#[tokio::test]
+async fn a_replaced_directory_is_noticed() {
+    let (first, second) = (Upstream::serving().await, Upstream::serving().await);
+    let setup = Setup::new("").with_file("conf/qcc.yaml", &file(&[in_order([first.url()])]));
+    let proxy = setup.start_with(&["-c", "conf/qcc.yaml", "proxy", "start"]).await.expect("it listens");
+    let beside = |name: &str| proxy.path.with_file_name(name);
+    std::fs::create_dir(beside("next")).expect("the directory is ours");
+    std::fs::write(beside("next").join("qcc.yaml"), file(&[in_order([second.url()])])).expect("the directory is ours");
+    std::fs::rename(beside("conf"), beside("before")).expect("the directory is ours");
+    std::fs::rename(beside("next"), beside("conf")).expect("the directory is ours");
+    proxy.wait_log("reloaded").await;
+    assert_served_by(&proxy, &second).await;
 }
 
 #[tokio::test]

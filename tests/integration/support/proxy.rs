@@ -32,6 +32,7 @@ impl Setup {
     /// A further file, readable by its owner alone.
     pub(crate) fn with_file(self, name: &str, text: &str) -> Self {
         let path = self.dir.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("it is in our directory")).expect("the directory is ours");
         std::fs::write(&path, text).expect("the directory is ours");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("the file is ours");
         self

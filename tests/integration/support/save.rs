@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A way of saving.
@@ -18,13 +19,15 @@ pub(crate) enum Style {
     Backup,
     /// Deleted, then created.
     Recreate,
-    /// Behind a symbolic link that is swapped by a rename.
+    /// A symbolic link into another directory, swapped by a rename.
     Symlink,
+    /// As Kubernetes mounts a ConfigMap: `qcc.yaml` points through `..data`, which is swapped.
+    ConfigMap,
 }
 
 impl Style {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Rename, Self::InPlace, Self::Pieces, Self::Backup, Self::Recreate, Self::Symlink];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Rename, Self::InPlace, Self::Pieces, Self::Backup, Self::Recreate, Self::Symlink, Self::ConfigMap];
 
     /// Saves `text` at `path` in this way.
     pub(crate) async fn save(self, path: &Path, text: &str) {
@@ -45,7 +48,8 @@ impl Style {
                 fs::remove_file(path).expect("the file is there");
                 fs::write(path, text).expect("the directory is ours");
             }
-            Self::Symlink => symlink(path, text),
+            Self::Symlink => swap_link(&version(path, text).join("qcc.yaml"), path),
+            Self::ConfigMap => config_map(path, text),
         }
     }
 }
@@ -60,13 +64,25 @@ async fn pieces(path: &Path, text: &str) {
     }
 }
 
-/// As Kubernetes mounts a ConfigMap: the text in a directory of its own, reached through a link that is swapped.
-fn symlink(path: &Path, text: &str) {
-    let dir = path.parent().expect("a file is in a directory");
-    let version = dir.join(format!("..{}", fastrand::u64(..)));
+/// Writes `text` into a new directory beside `path`.
+fn version(path: &Path, text: &str) -> PathBuf {
+    let version = path.with_file_name(format!("..{}", fastrand::u64(..)));
     fs::create_dir(&version).expect("the directory is ours");
     fs::write(version.join("qcc.yaml"), text).expect("the directory is ours");
-    let link = dir.join("..link");
-    std::os::unix::fs::symlink(version.join("qcc.yaml"), &link).expect("the directory is ours");
-    fs::rename(link, path).expect("the directory is ours");
+    version
+}
+
+/// Makes `link` point to `target`, in one step.
+fn swap_link(target: &Path, link: &Path) {
+    let beside = link.with_file_name("..link");
+    symlink(target, &beside).expect("the directory is ours");
+    fs::rename(beside, link).expect("the directory is ours");
+}
+
+fn config_map(path: &Path, text: &str) {
+    swap_link(&version(path, text), &path.with_file_name("..data"));
+    let through = Path::new("..data/qcc.yaml");
+    if fs::read_link(path).ok().as_deref() != Some(through) {
+        swap_link(through, path);
+    }
 }
