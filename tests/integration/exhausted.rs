@@ -1,6 +1,6 @@
 //! When nothing can answer: the error a client retries well, and no storm behind it.
 
-use crate::support::config::{endpoint, in_order, with};
+use crate::support::config::{endpoint, in_order};
 use crate::support::{Answer, Proxy, Refused, Reply, Request, Upstream, file, messages, profile};
 
 /// Our own failure: 503 in Anthropic's shape that a client is to retry soon.
@@ -82,17 +82,4 @@ async fn an_outage_is_not_made_worse() {
     }
     // 1.2 calls per request at the very most; ejection keeps it far below.
     assert!(upstream.count() + other.count() <= 120, "{} + {}", upstream.count(), other.count());
-}
-
-#[tokio::test]
-async fn a_request_is_held_while_an_endpoint_is_expected_back() {
-    let upstream = Upstream::start(|seen| match seen.index {
-        0 => Reply::error(429, "rate_limit_error", "x").header("retry-after", "1"),
-        _ => Reply::served(seen),
-    })
-    .await;
-    let proxy = Proxy::start(&with("queue: { hold: 30s }", &[in_order([upstream.url()])])).await;
-    let started = std::time::Instant::now();
-    assert_eq!(proxy.send(&Request::stream()).await.assert_served().endpoint(), "a");
-    assert!(started.elapsed() >= std::time::Duration::from_millis(900), "{:?}", started.elapsed());
 }
