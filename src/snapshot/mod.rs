@@ -8,6 +8,7 @@ pub mod cell;
 pub mod changes;
 pub mod clients;
 mod read;
+pub mod reload;
 pub mod secrets;
 mod spec;
 pub mod watch;

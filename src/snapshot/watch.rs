@@ -145,12 +145,12 @@ impl<T: PartialEq + Clone> Followed<T> {
 impl Watch {
     /// Follows the file at `path`, starting from what it holds now, and the stamps of the files `also`. The file need
     /// not exist, nor its directory.
-    pub fn new(path: &Path, also: Vec<PathBuf>) -> io::Result<Self> {
-        let path = std::path::absolute(path)?;
+    pub fn new(path: &Path, also: Vec<PathBuf>) -> Self {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let bell = Arc::new(Bell::default());
         let mut ears = Ears::new(watcher(&bell));
         ears.turn_to(&together(&path, &also), false);
-        Ok(Self {
+        Self {
             text: Followed::new(Text::of(&path)),
             also: Followed::new(Stamps::of(also)),
             path: path.into(),
@@ -158,7 +158,7 @@ impl Watch {
             ears: Arc::new(Mutex::new(ears)),
             looking: None,
             heard: false,
-        })
+        }
     }
 
     /// What the file held when it was last told, at first when the watch began.

@@ -1,0 +1,269 @@
+//! The one task that publishes snapshots: a saved file, a secret that changed, a switch of the active profile. Being one
+//! task, it never lets them race.
+//!
+//! - A file that is wrong changes nothing; the old one keeps serving, and everybody is told.
+//! - Everything new is built before anything is swapped, by one store.
+//! - Every accepted text is a generation, also one that says the same; every publication is an epoch.
+//! - Files are followed from before they are read: no change falls in between.
+//!
+//! It does not decide which profile should be active, and does not wait for slow programs: an endpoint whose key is
+//! still being fetched comes in later.
+
+mod control;
+mod news;
+
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+
+use self::control::Order;
+pub use self::control::{Control, Rejection, ReloadStatus, Switch};
+use self::news::news;
+use super::build::{Inputs, build};
+use super::changes::{changes, cold};
+use super::secrets::{Resolved, Secrets};
+use super::spec::endpoints;
+use super::watch::{Change, Mode, Watch};
+use super::{Snapshot, SnapshotCell};
+use crate::config::{self, Config, Loaded};
+use crate::telemetry::event::{Event, Events};
+use crate::upstream::endpoint::EndpointId;
+
+/// How long a reload waits for programs that print keys.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// More changes are only counted.
+const TOLD: usize = 50;
+
+/// Owns what snapshots are built from.
+pub struct Publisher {
+    path: Arc<Path>,
+    watch: Watch,
+    secrets: Secrets,
+    resolved: Resolved,
+    /// The file the process was started with: what cannot change while it runs.
+    started: Arc<Config>,
+    cell: SnapshotCell,
+    events: Events,
+    status: watch::Sender<ReloadStatus>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    control: Control,
+}
+
+impl Publisher {
+    /// Builds the first snapshot from `loaded`, waiting for programs that print keys. Gives a file with errors back.
+    pub async fn open(mut loaded: Loaded, events: Events) -> Result<Self, Box<Loaded>> {
+        let Some(config) = loaded.config.take().map(Arc::new) else { return Err(Box::new(loaded)) };
+        let mut secrets = Secrets::new(&loaded.path);
+        let mut watch = Watch::new(&loaded.path, secrets.files(&config));
+        watch.assume(Bytes::copy_from_slice(loaded.text.as_bytes()));
+        let resolved = secrets.resolve(&config).await;
+        let path: Arc<Path> = loaded.path.as_path().into();
+        let first = assemble(&path, &config, &resolved, &loaded.sha256, 1, None);
+        let (orders, received) = mpsc::unbounded_channel();
+        let status = watch::Sender::new(ReloadStatus::new(&first));
+        let control = Control { nudge: watch.nudge(), orders, status: status.subscribe() };
+        warn(&resolved, &Resolved::default());
+        tell(&events, news(None, &first));
+        let cell = SnapshotCell::new(first);
+        Ok(Self { path, watch, secrets, resolved, started: config, cell, events, status, orders: received, control })
+    }
+
+    /// Where the snapshots are.
+    pub fn cell(&self) -> SnapshotCell {
+        self.cell.clone()
+    }
+
+    /// The way to ask for things.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Publishes until `stop`. Programs under way end with it.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => return,
+                change = self.watch.changed() => self.changed(change).await,
+                () = self.secrets.refreshed() => self.refresh(false).await,
+                Some(order) = self.orders.recv() => self.obey(order),
+            }
+        }
+    }
+
+    async fn changed(&mut self, change: Change) {
+        let Change { bytes, file_changed, also_changed, nudged, mode } = change;
+        let refreshed = (file_changed || nudged) && self.reload(bytes, mode).await;
+        if !refreshed && (also_changed || nudged) {
+            // Certificates may have changed too; nobody compares those.
+            self.refresh(true).await;
+        }
+    }
+
+    /// Takes in what the file holds now. Whether that was published.
+    async fn reload(&mut self, bytes: io::Result<Bytes>, mode: Mode) -> bool {
+        let Some(mut loaded) = load(Arc::clone(&self.path), bytes).await else {
+            self.reject("the file could not be checked; please report this as a bug".to_owned(), 1);
+            return false;
+        };
+        let Some(config) = loaded.config.take().map(Arc::new) else {
+            self.reject(loaded.report(false), loaded.errors());
+            return false;
+        };
+        if loaded.sha256 == *self.cell.load().sha256 {
+            self.unchanged();
+            return false;
+        }
+        self.accept(config, &loaded, mode).await;
+        true
+    }
+
+    fn reject(&self, report: String, errors: usize) {
+        let rejection = Rejection { at: SystemTime::now(), report: report.clone(), errors };
+        self.status.send_modify(|status| status.rejected = Some(rejection));
+        self.events.tell(Event::Rejected { report, errors });
+    }
+
+    /// The file is again, or still, the one that runs.
+    fn unchanged(&self) {
+        let was_wrong = self.status.send_if_modified(|status| status.rejected.take().is_some());
+        if was_wrong {
+            self.tell_reloaded(Vec::new());
+        }
+    }
+
+    async fn accept(&mut self, config: Arc<Config>, loaded: &Loaded, mode: Mode) {
+        if loaded.warnings() > 0 {
+            tracing::warn!(report = loaded.report(false), "warnings");
+        }
+        let before = self.cell.load();
+        let words = changes(&before.config, &config).words;
+        self.watch.set_also(self.secrets.files(&config));
+        let resolved = self.secrets.resolve_within(&config, PATIENCE).await;
+        let restart_required = cold(&self.started, &config);
+        self.publish(&config, resolved, &loaded.sha256, before.generation + 1, |publisher, after| {
+            let fresh = ReloadStatus { mode, restart_required, ..ReloadStatus::new(after) };
+            publisher.status.send_replace(fresh);
+            publisher.tell_reloaded(words);
+        });
+    }
+
+    /// Looks up the secrets again, and publishes if they differ, or in any case if `anyway`.
+    async fn refresh(&mut self, anyway: bool) {
+        let before = self.cell.load();
+        let resolved = self.secrets.resolve_within(&before.config, PATIENCE).await;
+        if anyway || resolved != self.resolved {
+            self.publish(&before.config, resolved, &before.sha256, before.generation, |_, _| ());
+        }
+    }
+
+    /// Builds, swaps, and tells: first what `announce` says, then what follows from it.
+    fn publish(
+        &mut self,
+        config: &Arc<Config>,
+        resolved: Resolved,
+        sha256: &str,
+        generation: u64,
+        announce: impl FnOnce(&Self, &Snapshot),
+    ) {
+        let before = self.cell.load();
+        let after = assemble(&self.path, config, &resolved, sha256, generation, Some(&before));
+        self.cell.store(after);
+        warn(&resolved, &self.resolved);
+        self.resolved = resolved;
+        let after = self.cell.load();
+        announce(self, &after);
+        tell(&self.events, news(Some(&before), &after));
+    }
+
+    fn tell_reloaded(&self, mut changes: Vec<String>) {
+        let more = changes.len().saturating_sub(TOLD);
+        changes.truncate(TOLD);
+        changes.extend((more > 0).then(|| format!("and {more} more")));
+        let status = self.status.borrow();
+        let restart_required = status.restart_required.iter().map(|key| (*key).to_owned()).collect();
+        self.events.tell(Event::Reloaded { generation: status.generation, changes, restart_required });
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Switch(switch) => self.switch(switch),
+            Order::Renew(endpoint) => self.renew(&endpoint),
+        }
+    }
+
+    fn switch(&self, switch: Switch) {
+        let before = self.cell.load();
+        let index = before.chain.iter().position(|profile| profile.name == switch.to);
+        let Some(index) = index.filter(|index| *index != before.active) else { return };
+        self.cell.store(before.with_active(index));
+        let from = before.active_profile().map_or_else(|| "".into(), |profile| Arc::clone(&profile.name));
+        let Switch { to, cause, reason } = switch;
+        self.events.tell(Event::Switched { from, to, cause, reason });
+    }
+
+    fn renew(&mut self, id: &EndpointId) {
+        let config = Arc::clone(&self.cell.load().config);
+        let found = endpoints(&config).find(|endpoint| endpoint.profile == &*id.profile && endpoint.id == &*id.id);
+        if let Some(spec) = found.and_then(|endpoint| endpoint.fields.api_key.as_ref()) {
+            self.secrets.refresh_now(spec);
+        }
+    }
+}
+
+impl ReloadStatus {
+    /// Just accepted.
+    fn new(snapshot: &Snapshot) -> Self {
+        Self {
+            generation: snapshot.generation,
+            sha256: snapshot.sha256.to_string(),
+            accepted: SystemTime::now(),
+            mode: Mode::default(),
+            restart_required: Vec::new(),
+            rejected: None,
+        }
+    }
+}
+
+/// Checks what the file holds, away from this thread: a large one takes its time.
+async fn load(path: Arc<Path>, bytes: io::Result<Bytes>) -> Option<Loaded> {
+    let load = move || match bytes {
+        Ok(bytes) => config::load_bytes(&path, &bytes),
+        // It says what is wrong with it, as everywhere else.
+        Err(_) => config::load(&path),
+    };
+    tokio::task::spawn_blocking(load).await.ok()
+}
+
+fn assemble(
+    path: &Path,
+    config: &Arc<Config>,
+    resolved: &Resolved,
+    sha256: &str,
+    generation: u64,
+    before: Option<&Snapshot>,
+) -> Snapshot {
+    let dir = path.parent().unwrap_or(path);
+    build(&Inputs { config: Arc::clone(config), resolved, dir, sha256, generation }, before)
+}
+
+fn warn(resolved: &Resolved, before: &Resolved) {
+    let new = resolved.warnings.iter().filter(|warning| !before.warnings.contains(warning));
+    for warning in new {
+        tracing::warn!("{warning}");
+    }
+}
+
+fn tell(events: &Events, news: Vec<Event>) {
+    for event in news {
+        events.tell(event);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! What others may ask of the publisher, and what they may know of it.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::snapshot::watch::{Mode, Nudge};
+use crate::upstream::endpoint::EndpointId;
+
+/// Something the publisher is to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    Switch(Switch),
+    Renew(EndpointId),
+}
+
+/// Another profile is to become active.
+#[derive(Clone, Debug)]
+pub struct Switch {
+    /// Its name; one that is not in the chain, or active already, is left alone.
+    pub to: Arc<str>,
+    /// `manual`, `failover` or `recovery`.
+    pub cause: &'static str,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Asks the publisher for things. Cheap to clone; asking never waits.
+#[derive(Clone, Debug)]
+pub struct Control {
+    pub(super) nudge: Nudge,
+    pub(super) orders: mpsc::UnboundedSender<Order>,
+    pub(super) status: watch::Receiver<ReloadStatus>,
+}
+
+impl Control {
+    /// Reads the file and the secrets again at once, changed or not, as on SIGHUP.
+    pub fn reload(&self) {
+        self.nudge.now();
+    }
+
+    /// Makes another profile the active one.
+    pub fn switch(&self, switch: Switch) {
+        self.order(Order::Switch(switch));
+    }
+
+    /// The key of `endpoint` was refused: has the program that prints it run again, if there is one.
+    pub fn renew(&self, endpoint: EndpointId) {
+        self.order(Order::Renew(endpoint));
+    }
+
+    /// How the last saves went; tells of changes.
+    pub fn status(&self) -> watch::Receiver<ReloadStatus> {
+        self.status.clone()
+    }
+
+    fn order(&self, order: Order) {
+        // Without a publisher the proxy is stopping, and nothing needs doing any more.
+        drop(self.orders.send(order));
+    }
+}
+
+/// What runs, and how the last saves went.
+#[derive(Clone, Debug)]
+pub struct ReloadStatus {
+    /// Counts accepted files, from 1.
+    pub generation: u64,
+    /// SHA-256 of the file that runs, in hex.
+    pub sha256: String,
+    /// When it was accepted.
+    pub accepted: SystemTime,
+    /// How its change was noticed.
+    pub mode: Mode,
+    /// Keys whose new value waits for a restart.
+    pub restart_required: Vec<&'static str>,
+    /// The last save, if it was not accepted.
+    pub rejected: Option<Rejection>,
+}
+
+impl ReloadStatus {
+    /// The first digits of the sha256, enough to tell files apart.
+    pub fn short_sha256(&self) -> &str {
+        self.sha256.get(..12).unwrap_or(&self.sha256)
+    }
+}
+
+/// A save that was not accepted.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    /// When it was read.
+    pub at: SystemTime,
+    /// The diagnostics as `qcc validate` prints them.
+    pub report: String,
+    /// How many of them are errors.
+    pub errors: usize,
+}
