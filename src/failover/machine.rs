@@ -252,3 +252,7 @@ fn next_ready(active: usize, chain: &[Candidate]) -> Option<usize> {
     let others = super::chain::order(active, chain.len(), false).skip(1);
     others.into_iter().find(|index| chain[*index].ready)
 }
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

@@ -137,3 +137,62 @@ impl Default for Affinity {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::fixture::at;
+
+    const TTL: Duration = Duration::from_mins(5);
+
+    fn id(id: &str) -> EndpointId {
+        EndpointId { profile: "main".into(), id: id.into() }
+    }
+
+    fn group() -> Arc<str> {
+        "group".into()
+    }
+
+    #[test]
+    fn a_session_stays_on_its_endpoint_for_the_ttl_and_in_its_group_for_a_day() {
+        let affinity = Affinity::new();
+        assert_eq!(affinity.prefer("s", at(0)), None);
+        affinity.remember("s", &id("a"), &group(), at(0));
+        affinity.remember("s", &id("a"), &group(), at(200));
+        for (now, on_endpoint, in_group) in
+            [(500, true, true), (501, false, true), (86_600, false, true), (86_601, false, false)]
+        {
+            let sticky = affinity.prefer("s", at(now));
+            let endpoint = sticky.as_ref().and_then(|sticky| sticky.endpoint_within(TTL, at(now)));
+            assert_eq!((endpoint == Some(&id("a")), sticky.is_some()), (on_endpoint, in_group), "{now}");
+        }
+        affinity.remember("s", &id("b"), &"other".into(), at(300));
+        let sticky = affinity.prefer("s", at(300)).expect("it was served");
+        assert_eq!((sticky.endpoint, &*sticky.group), (id("b"), "other"));
+        assert_eq!(affinity.prefer("t", at(300)), None);
+    }
+
+    #[test]
+    fn a_broken_stream_is_avoided_until_the_session_was_served_elsewhere() {
+        let affinity = Affinity::new();
+        affinity.avoid("new", &id("a"), at(0));
+        assert_eq!((affinity.avoided("new", at(9)), affinity.avoided("new", at(10))), (Some(id("a")), None));
+        assert_eq!((affinity.prefer("new", at(1)), affinity.avoided("other", at(1))), (None, None));
+        affinity.remember("new", &id("a"), &group(), at(1));
+        assert_eq!(affinity.avoided("new", at(2)), Some(id("a")), "an older request of it ended well there");
+        affinity.remember("new", &id("b"), &group(), at(2));
+        assert_eq!(affinity.avoided("new", at(3)), None);
+    }
+
+    #[test]
+    fn the_number_of_sessions_is_bounded_and_those_used_last_stay() {
+        let affinity = Affinity::with_capacity(3200);
+        for n in 0..20_000 {
+            affinity.remember(&n.to_string(), &id("a"), &group(), at(n));
+            affinity.prefer("0", at(n));
+        }
+        assert!(affinity.len() <= 3200 && !affinity.is_empty());
+        let known = |session| affinity.prefer(session, at(20_000)).is_some();
+        assert_eq!((known("0"), known("19999"), known("1")), (true, true, false));
+    }
+}

@@ -51,8 +51,31 @@ impl Picker {
     /// The endpoint of `profile`, by its place in it, that takes the next such request and is not among `tried`; `None`
     /// if none can now.
     pub fn pick(&mut self, profile: &Arc<Profile>, ask: &Ask<'_>, tried: &Tried, now: Moment) -> Option<usize> {
+        self.pick_among(profile, None, ask, tried, now)
+    }
+
+    /// As [`Picker::pick`], among the endpoints of the provider group `group` only. The others keep their turns.
+    pub fn pick_of_group(
+        &mut self,
+        profile: &Arc<Profile>,
+        group: &str,
+        ask: &Ask<'_>,
+        tried: &Tried,
+        now: Moment,
+    ) -> Option<usize> {
+        self.pick_among(profile, Some(group), ask, tried, now)
+    }
+
+    fn pick_among(
+        &mut self,
+        profile: &Arc<Profile>,
+        group: Option<&str>,
+        ask: &Ask<'_>,
+        tried: &Tried,
+        now: Moment,
+    ) -> Option<usize> {
         let Self { random, plans, examined } = self;
-        let mut of = Candidates { profile, ask, tried, now, examined };
+        let mut of = Candidates { profile, group, ask, tried, now, examined };
         let plan = plan(plans, &mut of, random);
         let found = plan.next(&mut of, random, now);
         found.or_else(|| plan.next_of_all(&mut of, random, now))
@@ -91,7 +114,9 @@ impl Plan {
 
     /// As `next`, but looks at everyone: who came back early may have been parked still.
     fn next_of_all(&mut self, of: &mut Candidates<'_>, random: &mut Rng, now: Moment) -> Option<usize> {
-        self.lanes.iter_mut().find_map(|lane| if lane.review_all(of) { lane.next(of, random, now) } else { None })
+        self.lanes
+            .iter_mut()
+            .find_map(|lane| if lane.review_all(of, random) { lane.next(of, random, now) } else { None })
     }
 }
 
@@ -108,6 +133,8 @@ const fn pace(strategy: Strategy) -> Pace {
 /// A profile as one request sees it.
 struct Candidates<'a> {
     profile: &'a Arc<Profile>,
+    /// The provider group that is asked for, if not any.
+    group: Option<&'a str>,
     ask: &'a Ask<'a>,
     tried: &'a Tried,
     now: Moment,
@@ -122,6 +149,7 @@ impl Members for Candidates<'_> {
             Err(blocked) if blocked.why.is_general() => Fit::Park(blocked.until),
             Err(_) => Fit::Skip,
             Ok(()) if self.tried.contains(endpoint) => Fit::Skip,
+            Ok(()) if self.group.is_some_and(|group| *endpoint.group != *group) => Fit::Skip,
             Ok(()) if endpoint.state.standing(self.now) == Standing::Admitting => Fit::Yes,
             Ok(()) => Fit::Trial,
         }
@@ -168,3 +196,7 @@ impl Tried {
         self.0.is_empty()
     }
 }
+
+#[cfg(test)]
+#[path = "balance_tests.rs"]
+mod tests;

@@ -326,3 +326,7 @@ fn ejection_time(n: u32, chance: f64) -> Duration {
 fn rest_end(retry_after: Option<Duration>, now: Moment) -> Option<Moment> {
     retry_after.filter(|wait| !wait.is_zero()).map(|wait| now.after(wait.min(LONGEST_REST)))
 }
+
+#[cfg(test)]
+#[path = "breaker_tests.rs"]
+mod tests;

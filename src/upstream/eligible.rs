@@ -106,8 +106,8 @@ fn standing(endpoint: &Endpoint, now: Moment) -> Result<(), Blocked> {
     Err(Blocked { why, until })
 }
 
-/// When the first of `endpoints` is expected to take such a request: now, if one can already; `None` if none ever will
-/// by itself, or nobody knows when.
+/// When the first of `endpoints` is expected to take such a request: now, if one can already; `None` if nobody knows. A
+/// dead key is expected back never: its trials are a hope.
 pub fn soonest_return<'a>(
     endpoints: impl IntoIterator<Item = &'a Arc<Endpoint>>,
     ask: &Ask<'_>,
@@ -115,7 +115,7 @@ pub fn soonest_return<'a>(
 ) -> Option<Moment> {
     let returns = endpoints.into_iter().filter_map(|endpoint| match can_take(endpoint, ask, now) {
         Ok(()) => Some(now),
-        Err(blocked) => blocked.until,
+        Err(blocked) => blocked.until.filter(|_| blocked.why != Why::DeadKey),
     });
     returns.min()
 }

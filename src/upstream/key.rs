@@ -158,3 +158,7 @@ impl Inner {
         Some(Blocked { why: Why::Rate { whole_key }, until: Some(until) })
     }
 }
+
+#[cfg(test)]
+#[path = "key_tests.rs"]
+mod tests;

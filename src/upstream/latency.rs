@@ -73,3 +73,47 @@ fn low(word: u64) -> u32 {
 fn whole(value: f64) -> u64 {
     value as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::fixture::at;
+
+    const MILLI: u64 = 1000;
+
+    fn after(samples: &[(u64, u64)]) -> Latency {
+        let latency = Latency::default();
+        for (seconds, millis) in samples {
+            latency.observe(Duration::from_millis(*millis), at(*seconds));
+        }
+        latency
+    }
+
+    #[test]
+    fn a_peak_counts_at_once_and_goes_slowly() {
+        let latency = after(&[(0, 100), (1, 900)]);
+        assert_eq!(latency.expected(false, at(1)), 900 * MILLI);
+        latency.observe(Duration::from_millis(100), at(2));
+        let slower = latency.expected(false, at(2));
+        assert!((800 * MILLI..900 * MILLI).contains(&slower), "{slower}");
+        latency.observe(Duration::from_millis(100), at(120));
+        let forgotten = latency.expected(false, at(120));
+        assert!((100 * MILLI..102 * MILLI).contains(&forgotten), "{forgotten}");
+    }
+
+    #[test]
+    fn an_estimate_fades_only_while_idle() {
+        let latency = after(&[(0, 900)]);
+        assert_eq!(latency.expected(false, at(60)), 900 * MILLI);
+        assert!(latency.expected(true, at(60)) < 10 * MILLI);
+        assert!(latency.expected(true, at(100_000)) >= 1);
+    }
+
+    #[test]
+    fn fast_failures_count_as_slow_and_the_unknown_as_a_second() {
+        let latency = after(&[(0, 10)]);
+        latency.penalize(Duration::from_millis(1), at(1));
+        assert_eq!(latency.expected(false, at(1)), 5000 * MILLI);
+        assert_eq!(after(&[]).expected(true, at(9)), 1000 * MILLI);
+    }
+}

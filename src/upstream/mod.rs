@@ -16,6 +16,8 @@ pub mod state;
 pub mod weight;
 
 mod fault;
+#[cfg(test)]
+mod fixture;
 mod latency;
 mod rate;
 mod recent;

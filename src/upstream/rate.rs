@@ -78,3 +78,86 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 fn until(at: SystemTime, now: SystemTime) -> Duration {
     at.duration_since(now).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000;
+
+    fn limit(pairs: &[(&str, &str)]) -> (Option<u64>, bool) {
+        let pairs = pairs.iter().map(|(name, value)| {
+            let name = http::HeaderName::try_from(*name).expect("a legal name");
+            (name, http::HeaderValue::from_str(value).expect("a legal value"))
+        });
+        let limit = announced(&pairs.collect(), SystemTime::UNIX_EPOCH + Duration::from_secs(NOW));
+        (limit.wait.map(|wait| wait.as_secs()), limit.whole_key)
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        for (value, expected) in [
+            ("17", Some(17)),
+            (" 17 ", Some(17)),
+            ("1.5", Some(1)),
+            ("Tue, 14 Nov 2023 22:13:50 GMT", Some(30)),
+            ("Tue, 14 Nov 2023 22:13:10 GMT", Some(0)),
+            ("-3", None),
+            ("NaN", None),
+            ("later", None),
+            ("99999999999999999999999", None),
+        ] {
+            assert_eq!(limit(&[("retry-after", value)]), (expected, false), "{value}");
+        }
+        assert_eq!(limit(&[]), (None, false));
+    }
+
+    #[test]
+    fn without_retry_after_the_latest_reset_of_an_exhausted_window_counts() {
+        let windows = [
+            ("anthropic-ratelimit-requests-remaining", "0"),
+            ("anthropic-ratelimit-requests-reset", "2023-11-14T22:13:30Z"),
+            ("anthropic-ratelimit-input-tokens-remaining", "0"),
+            ("anthropic-ratelimit-input-tokens-reset", "2023-11-14T22:14:20Z"),
+            ("anthropic-ratelimit-output-tokens-remaining", "8000"),
+            ("anthropic-ratelimit-output-tokens-reset", "2023-11-14T23:13:20Z"),
+        ];
+        assert_eq!(limit(&windows), (Some(60), false));
+        let asked = [&windows[..], &[("retry-after", "4")]].concat();
+        assert_eq!(limit(&asked), (Some(4), false));
+        assert_eq!(limit(&windows[4..]), (None, false));
+    }
+
+    #[test]
+    fn a_unified_rejection_rests_the_whole_key_until_the_latest_rejected_window() {
+        let five_hours = [
+            ("anthropic-ratelimit-unified-status", "rejected"),
+            ("anthropic-ratelimit-unified-reset", "1700000100"),
+            ("anthropic-ratelimit-unified-5h-status", "rejected"),
+            ("anthropic-ratelimit-unified-5h-reset", "1700000100"),
+            ("anthropic-ratelimit-unified-7d-status", "allowed_warning"),
+            ("anthropic-ratelimit-unified-7d-reset", "1700600000"),
+            ("anthropic-ratelimit-unified-overage-status", "rejected"),
+            ("anthropic-ratelimit-unified-overage-reset", "1709999999"),
+        ];
+        assert_eq!(limit(&five_hours), (Some(100), true));
+        let both = [&five_hours[..4], &[five_hours[5], ("anthropic-ratelimit-unified-7d-status", "rejected")]].concat();
+        assert_eq!(limit(&both), (Some(600_000), true));
+        assert_eq!(limit(&five_hours[..2]), (Some(100), true), "without windows the overall reset counts");
+        assert_eq!(limit(&[five_hours[0], ("retry-after", "9")]), (Some(9), true));
+        assert_eq!(limit(&[("anthropic-ratelimit-unified-status", "allowed"), five_hours[1]]), (None, false));
+    }
+
+    #[test]
+    fn a_rejected_window_of_a_model_family_rests_only_that_model() {
+        for family in ["7d_opus", "7d_sonnet"] {
+            let (status, reset) = (format!("{UNIFIED}{family}-status"), format!("{UNIFIED}{family}-reset"));
+            let family = [(status.as_str(), "rejected"), (reset.as_str(), "1700005000")];
+            assert_eq!(limit(&family), (Some(5000), false));
+            let overall = [("anthropic-ratelimit-unified-status", "rejected"), family[0], family[1]];
+            assert_eq!(limit(&overall), (Some(5000), false));
+            let general = [&overall[..], &[("anthropic-ratelimit-unified-5h-status", "rejected")]].concat();
+            assert_eq!(limit(&general), (Some(5000), true));
+        }
+    }
+}

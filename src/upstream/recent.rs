@@ -74,3 +74,50 @@ impl<K: Hash + Eq, V> Recent<K, V> {
         self.young.len() + self.old.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_used_stays_and_what_is_not_goes() {
+        let mut map = Recent::new(10);
+        map.insert(0, "used");
+        for key in 1..100 {
+            map.insert(key, "new");
+            assert!(map.get(&0).is_some());
+            assert!(map.len() <= 10);
+        }
+        assert_eq!((map.get(&1).is_some(), map.peek(&99).is_some()), (false, true));
+    }
+
+    #[test]
+    fn entries_are_removed_from_either_generation() {
+        let mut map = Recent::new(4);
+        (0..4).for_each(|key| map.insert(key, key));
+        assert_eq!((map.remove_if(&0, |_| true), map.remove_if(&3, |_| true)), (Some(0), Some(3)));
+        assert_eq!(map.remove_if(&1, |_| false), None);
+        map.retain(|value| *value == 2);
+        assert_eq!(map.iter().collect::<Vec<_>>(), [(&2, &2)]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_last_used_half_is_always_there(keys in prop::collection::vec(0_u8..30, 1..300), capacity in 2_usize..20) {
+            let mut map = Recent::new(capacity);
+            for (end, key) in keys.iter().enumerate() {
+                map.insert(*key, *key);
+                prop_assert!(map.len() <= capacity);
+                let mut last: Vec<u8> = Vec::new();
+                for key in keys[..=end].iter().rev() {
+                    if !last.contains(key) && last.len() < capacity / 2 {
+                        last.push(*key);
+                    }
+                }
+                prop_assert!(last.iter().all(|key| map.peek(key) == Some(key)));
+            }
+        }
+    }
+}

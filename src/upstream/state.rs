@@ -285,6 +285,12 @@ impl EndpointState {
         turn
     }
 
+    /// Holds the machine's lock, to show who does not need it.
+    #[cfg(test)]
+    pub(super) fn lock_for_test(&self) -> MutexGuard<'_, Breaker> {
+        lock(&self.breaker)
+    }
+
     fn mirror(&self, machine: &Breaker, now: Moment) {
         self.era.store(machine.era(), Ordering::Release);
         self.recovered.store(machine.recovered_at().map_or(NEVER, |at| at.0), Ordering::Relaxed);

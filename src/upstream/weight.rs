@@ -102,7 +102,7 @@ impl Lane {
 
     /// The next member that fits.
     pub(super) fn next(&mut self, of: &mut impl Members, random: &mut Rng, now: Moment) -> Option<usize> {
-        self.review(of, now);
+        self.review(of, random, now);
         match self.pace {
             Pace::TwoChoices => self.next_of_two(of, random),
             _ => self.next_in_time(of, random),
@@ -110,28 +110,29 @@ impl Lane {
     }
 
     /// Looks at all parked members again. Says whether any came back.
-    pub(super) fn review_all(&mut self, of: &mut impl Members) -> bool {
+    pub(super) fn review_all(&mut self, of: &mut impl Members, random: &mut Rng) -> bool {
         let parked = self.parked.len();
         self.wake = None;
-        self.review_some(parked, of);
+        self.review_some(parked, of, random);
         self.parked.len() < parked
     }
 
-    fn review(&mut self, of: &mut impl Members, now: Moment) {
+    fn review(&mut self, of: &mut impl Members, random: &mut Rng, now: Moment) {
         if self.wake.is_some_and(|wake| wake <= now) {
-            self.review_all(of);
+            self.review_all(of, random);
         } else {
-            self.review_some(REVIEWED.min(self.parked.len()), of);
+            self.review_some(REVIEWED.min(self.parked.len()), of, random);
         }
     }
 
-    fn review_some(&mut self, count: usize, of: &mut impl Members) {
+    fn review_some(&mut self, count: usize, of: &mut impl Members, random: &mut Rng) {
         for turn in self.parked.drain(..count).collect::<SmallVec<[Turn; REVIEWED]>>() {
             match of.fit(turn.index) {
                 Fit::Park(until) => self.park(turn, until),
-                // One that waits for its trial is asked next.
-                Fit::Trial => self.join(Turn { at: f64::min(turn.at, self.time), ..turn }),
-                Fit::Yes | Fit::Skip => self.join(Turn { at: turn.at.max(self.time), ..turn }),
+                fit => {
+                    let at = self.belated(turn, fit, of, random);
+                    self.join(Turn { at, ..turn });
+                }
             }
         }
     }
@@ -163,11 +164,12 @@ impl Lane {
         }
         if let Some(turn) = found {
             self.time = self.time.max(turn.at);
-            let at = self.following(turn.at.max(self.time), turn.index, of, random);
+            let at = self.following(self.time, turn.index, of, random);
             self.join(Turn { at, ..turn });
         }
         for turn in skipped {
-            self.join(turn);
+            let at = self.belated(turn, Fit::Skip, of, random);
+            self.join(Turn { at, ..turn });
         }
         found.map(|turn| turn.index)
     }
@@ -196,6 +198,18 @@ impl Lane {
             }
         }
         first
+    }
+
+    /// When a member has its turn that could not take it, or was away.
+    fn belated(&self, turn: Turn, fit: Fit, of: &impl Members, random: &mut Rng) -> f64 {
+        match (self.pace, fit) {
+            (Pace::Fixed, _) => turn.at,
+            // One that waits for its trial is asked next.
+            (_, Fit::Trial) => self.time,
+            // Random turns know no past.
+            (Pace::Random, _) => self.following(self.time, turn.index, of, random),
+            _ => turn.at.max(self.time),
+        }
     }
 
     /// When a member whose turn was at `at` has its next one.

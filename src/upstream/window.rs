@@ -64,3 +64,47 @@ fn stamp(now: Moment) -> u64 {
 fn counts(word: u64) -> (u64, u64) {
     (word & COUNT_MASK, word >> COUNT_BITS & COUNT_MASK)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::upstream::fixture::at;
+
+    #[test]
+    fn samples_are_counted_for_a_minute() {
+        let window = Window::default();
+        window.record(true, at(0));
+        window.record(false, at(30));
+        assert_eq!((window.counts(at(30)), window.counts(at(59)), window.counts(at(60))), ((1, 1), (1, 1), (0, 1)));
+        assert_eq!(window.counts(at(1_000_000)), (0, 0));
+        window.clear();
+        assert_eq!(window.counts(at(30)), (0, 0));
+    }
+
+    #[test]
+    fn the_rate_is_poor_below_half_of_at_least_twenty() {
+        for (good, bad, poor) in [(9, 10, false), (9, 11, true), (10, 10, false), (0, 19, false), (0, 20, true)] {
+            let window = Window::default();
+            (0..good).for_each(|_| window.record(true, at(7)));
+            (0..bad).for_each(|_| window.record(false, at(13)));
+            assert_eq!(window.is_poor(at(14)), poor, "{good} good, {bad} bad");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn buckets_count_what_a_list_would(samples in prop::collection::vec((any::<bool>(), 0_u64..20_000), 0..200)) {
+            let (window, mut now, mut list) = (Window::default(), Moment(0), Vec::new());
+            for (success, wait) in samples {
+                now = Moment(now.0 + wait);
+                window.record(success, now);
+                list.push((success, now.0 / BUCKET_MILLIS));
+                let recent = list.iter().filter(|(_, bucket)| bucket + 10 > now.0 / BUCKET_MILLIS);
+                let good = recent.clone().filter(|(success, _)| *success).count() as u64;
+                prop_assert_eq!(window.counts(now), (good, recent.count() as u64 - good));
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Endpoints and profiles for the tests of this folder.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::endpoint::{Credential, Endpoint, EndpointId, ModelMap, Timeouts};
+use super::key::KeyState;
+use super::profile::Profile;
+use super::state::EndpointState;
+use crate::config::model::{Strategy, Tier};
+use crate::time::Moment;
+
+/// `seconds` after the first moment.
+pub(super) const fn at(seconds: u64) -> Moment {
+    Moment(seconds * 1000)
+}
+
+/// An endpoint with a key of its own.
+pub(super) fn endpoint(id: &str) -> Endpoint {
+    let second = Duration::from_secs(1);
+    Endpoint {
+        id: EndpointId { profile: "main".into(), id: id.into() },
+        base_url: "http://127.0.0.1:1".into(),
+        prefix: "".into(),
+        target: None,
+        credential: Credential::Header(http::header::AUTHORIZATION, http::HeaderValue::from_static("canary")),
+        weight: 100,
+        priority: 1,
+        group: "group".into(),
+        max_in_flight: None,
+        max_failures: None,
+        models: ModelMap::default(),
+        headers: Vec::new(),
+        timeouts: Timeouts { connect: second, first_byte: second, first_byte_unary: second, idle: second },
+        identity: 0,
+        key_identity: 0,
+        state: EndpointState::new(),
+        key: KeyState::new(),
+    }
+}
+
+/// A profile of these endpoints.
+pub(super) fn profile(strategy: Strategy, endpoints: impl IntoIterator<Item = Endpoint>) -> Arc<Profile> {
+    let endpoints = endpoints.into_iter().map(Arc::new).collect();
+    Arc::new(Profile { name: "main".into(), tier: Tier::Primary, strategy, affinity: None, endpoints })
+}
