@@ -2,6 +2,7 @@
 //!
 //! `qcc.yaml -> config::load -> snapshot::build -> SnapshotCell -> proxy::service -> dispatch::send -> upstream::client -> outcome -> failover`
 
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod dispatch;

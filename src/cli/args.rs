@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::init::InitArgs;
+use super::proxy::ProxyCommand;
 use super::validate::ValidateArgs;
 
 /// A configuration-as-code failover proxy with hot reload for Claude Code and every Anthropic Messages client.
@@ -23,6 +24,9 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Write a commented starter qcc.yaml; never overwrites one.
     Init(InitArgs),
+    /// Run the proxy.
+    #[command(subcommand)]
+    Proxy(ProxyCommand),
     /// Check configuration files: everything wrong with them, with its place.
     Validate(ValidateArgs),
     /// Print the JSON Schema of qcc.yaml.

@@ -4,6 +4,7 @@
 
 mod args;
 mod init;
+mod proxy;
 mod schema;
 mod stdout;
 mod validate;
@@ -20,6 +21,7 @@ pub fn run() -> ExitCode {
     match args.command {
         // One line per command; each lives in a file of its noun.
         Command::Init(init) => init::run(&init, args.config.as_deref()),
+        Command::Proxy(proxy) => proxy::run(&proxy, args.config.as_deref()),
         Command::Validate(validate) => validate::run(&validate, args.config.as_deref()),
         Command::Schema => schema::run(),
     }

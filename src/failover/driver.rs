@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::machine::{Candidate, Policy, Served};
-use crate::snapshot::Snapshot;
+use super::machine::{self, Candidate, Machine, Policy, Served};
+use crate::snapshot::reload::{self, Control};
+use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::time::Moment;
 use crate::upstream::eligible::{Ask, can_take};
 use crate::upstream::endpoint::{Endpoint, EndpointId};
@@ -14,6 +16,9 @@ use crate::upstream::profile::Profile;
 
 /// Reports that wait to be read; more are dropped, since what they say repeats itself.
 const WAITING: usize = 1024;
+
+/// How often it is asked whether a better profile is back.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Something a request learned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +68,64 @@ impl Reports {
         if self.sender.try_send(report).is_err() {
             tracing::debug!("a report about the active profile was dropped");
         }
+    }
+}
+
+/// Decides on reports and as time passes, and has the publisher carry it out. Ends when nobody can report any more.
+pub async fn drive(mut reports: mpsc::Receiver<Report>, cell: SnapshotCell, control: Control) {
+    let mut driver = Driver { machine: Machine::new(), active: None };
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        let snapshot = cell.load();
+        let switch = tokio::select! {
+            report = reports.recv() => match report {
+                None => return,
+                Some(Report::DeadKey(endpoint)) => {
+                    control.renew(endpoint);
+                    None
+                }
+                Some(Report::Served { under, how }) => driver.served(&under, how, &snapshot, Moment::now()),
+            },
+            _ = tick.tick() => driver.recover(&snapshot, Moment::now()),
+        };
+        if let Some(switch) = switch {
+            let machine::Switch { to, cause, reason, .. } = switch;
+            control.switch(reload::Switch { to, cause: cause.as_str(), reason });
+        }
+    }
+}
+
+/// The machine, and the profile it believes to be active.
+#[derive(Debug)]
+struct Driver {
+    machine: Machine,
+    active: Option<Arc<str>>,
+}
+
+impl Driver {
+    fn served(&mut self, under: &str, how: Served, snapshot: &Snapshot, now: Moment) -> Option<machine::Switch> {
+        let chain = candidates(snapshot, now);
+        self.follow(snapshot, &chain, now);
+        self.machine.served(how, under, snapshot.active, &chain, now, policy(snapshot))
+    }
+
+    fn recover(&mut self, snapshot: &Snapshot, now: Moment) -> Option<machine::Switch> {
+        if snapshot.active == 0 && self.active.as_ref() == snapshot.active_profile().map(|active| &active.name) {
+            return None;
+        }
+        let chain = candidates(snapshot, now);
+        self.follow(snapshot, &chain, now);
+        self.machine.recover(snapshot.active, &chain, now, policy(snapshot))
+    }
+
+    /// A reload may have taken the active profile away; the snapshot has another one already.
+    fn follow(&mut self, snapshot: &Snapshot, chain: &[Candidate], now: Moment) {
+        let active = snapshot.active_profile().map(|profile| Arc::clone(&profile.name));
+        let left = self.active.take().filter(|before| chain.iter().all(|candidate| candidate.name != *before));
+        if let Some(left) = left {
+            self.machine.reloaded(&left, chain, now);
+        }
+        self.active = active;
     }
 }
 

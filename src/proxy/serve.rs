@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::rt::Executor;
@@ -74,6 +75,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let activity = Activity::new(patience);
+    let shared = Arc::clone(&door.worker.shared);
     let connection = Connection { local, activity: Rc::clone(&activity) };
     let service = service_fn(move |request| {
         let handled = handle(Rc::clone(&door), connection.clone(), request);
@@ -95,8 +97,11 @@ where
             () = expired.as_mut() => return tracing::debug!("connection timed out"),
             changed = phase.changed() => match changed.map(|()| *phase.borrow()) {
                 Ok(Phase::Serving | Phase::Draining) => connection.as_mut().graceful_shutdown(),
-                // The relays see it too and end their streams when they are polled next.
-                Ok(Phase::Ending) => {}
+                Ok(Phase::Ending) => {
+                    // The relays see it when the connection is polled next, and end their streams.
+                    shared.end();
+                    connection.as_mut().graceful_shutdown();
+                }
                 Err(_) => return,
             },
         }

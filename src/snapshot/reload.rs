@@ -26,11 +26,11 @@ pub use self::control::{Control, Rejection, ReloadStatus, Switch};
 use self::news::news;
 use super::build::{Inputs, build};
 use super::changes::{changes, cold};
-use super::secrets::{Resolved, Secrets};
+use super::secrets::{Resolved, Secrets, Unresolved};
 use super::spec::endpoints;
 use super::watch::{Change, Mode, Watch};
 use super::{Snapshot, SnapshotCell};
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, Loaded, Secret, SecretSpec};
 use crate::telemetry::event::{Event, Events};
 use crate::upstream::endpoint::EndpointId;
 
@@ -76,6 +76,11 @@ impl Publisher {
     /// Where the snapshots are.
     pub fn cell(&self) -> SnapshotCell {
         self.cell.clone()
+    }
+
+    /// What a reference of the file came to.
+    pub fn secret(&self, spec: &SecretSpec) -> Result<&Secret, &Unresolved> {
+        self.resolved.get(spec)
     }
 
     /// The way to ask for things.

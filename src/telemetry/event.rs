@@ -120,31 +120,46 @@ pub struct Tokens {
 }
 
 /// The place where events are told and heard. Cheap to clone.
+///
+/// Requests are many and seldom wanted: telling one costs an atomic read unless somebody hears [`Events::listen`].
 #[derive(Clone, Debug)]
-pub struct Events(broadcast::Sender<Arc<Event>>);
+pub struct Events {
+    all: broadcast::Sender<Arc<Event>>,
+    rare: broadcast::Sender<Arc<Event>>,
+}
 
 impl Events {
     /// A place that keeps the last 1,024 events for slow listeners.
     pub fn new() -> Self {
-        Self(broadcast::channel(1024).0)
+        Self { all: broadcast::channel(1024).0, rare: broadcast::channel(1024).0 }
     }
 
     /// Tells `event` to everyone who listens.
     pub fn tell(&self, event: Event) {
-        if self.0.receiver_count() > 0 {
-            // The receiver may leave in between; then nobody wanted it.
-            drop(self.0.send(Arc::new(event)));
+        let rare = !matches!(event, Event::Request(_));
+        let event = Arc::new(event);
+        // A receiver may leave in between; then nobody wanted it.
+        if self.heard() {
+            drop(self.all.send(Arc::clone(&event)));
+        }
+        if rare {
+            drop(self.rare.send(event));
         }
     }
 
-    /// Whether anyone listens.
+    /// Whether anyone hears requests.
     pub fn heard(&self) -> bool {
-        self.0.receiver_count() > 0
+        self.all.receiver_count() > 0
     }
 
     /// Hears everything told from now on.
     pub fn listen(&self) -> broadcast::Receiver<Arc<Event>> {
-        self.0.subscribe()
+        self.all.subscribe()
+    }
+
+    /// Hears everything told from now on but requests.
+    pub fn listen_but_requests(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.rare.subscribe()
     }
 }
 

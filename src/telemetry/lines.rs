@@ -48,7 +48,7 @@ pub fn request_line(record: &RequestRecord) {
 
 /// Logs the events told from now on, except requests, until their place is gone. Run it as a task of its own.
 pub fn log_events(events: Events) -> impl Future<Output = ()> + Send + 'static {
-    let heard = events.listen();
+    let heard = events.listen_but_requests();
     // Kept, it would keep the place alive, and the task would never end.
     drop(events);
     log_heard(heard)

@@ -1,0 +1,205 @@
+//! The background thread: wires everything, runs what is not a request, and sees everything end.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::acceptor::Acceptor;
+use super::worker::{Crew, Site};
+use super::{Options, StartError, advance, signal};
+use crate::config::Config;
+use crate::config::model::ServerTls;
+use crate::dispatch::Shared;
+use crate::failover::driver::{self, Reports};
+use crate::limit::Limit;
+use crate::net::{OwnAddresses, listen, tls};
+use crate::proxy::serve::Phase;
+use crate::snapshot::SnapshotCell;
+use crate::snapshot::reload::Publisher;
+use crate::telemetry::log::{LogHandle, log_events};
+use crate::telemetry::{Event, Events};
+
+/// What the background thread begins with.
+pub(super) struct Background {
+    pub(super) options: Options,
+    pub(super) phase: watch::Sender<Phase>,
+    pub(super) ready: SyncSender<Result<Wired, StartError>>,
+}
+
+/// What others learn when everything is in place.
+pub(super) struct Wired {
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) tls: bool,
+    pub(super) events: Events,
+    pub(super) cell: SnapshotCell,
+}
+
+impl Background {
+    /// Runs to the end of the process's work.
+    pub(super) fn run(self) {
+        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => {
+                runtime.block_on(self.wire());
+                // A secret's program may still hold a thread; nothing waits for it.
+                runtime.shutdown_timeout(Duration::from_millis(100));
+            }
+            Err(error) => self.answer(Err(StartError::Thread(error))),
+        }
+    }
+
+    fn answer(&self, wired: Result<Wired, StartError>) {
+        // Whoever started us waits for this; if it is gone there is nobody to tell.
+        drop(self.ready.send(wired));
+    }
+
+    async fn wire(self) {
+        let _logged = self.options.log.is_some().then(|| tokio::spawn(log_events(self.options.events.clone())));
+        let publisher = match self.open().await {
+            Ok(publisher) => publisher,
+            Err(error) => return self.answer(Err(error)),
+        };
+        match self.build(&publisher).await {
+            Ok(proxy) => {
+                self.answer(Ok(proxy.wired()));
+                proxy.run(publisher, self.options.log, self.options.signals).await;
+            }
+            Err(error) => self.answer(Err(error)),
+        }
+    }
+
+    async fn open(&self) -> Result<Publisher, StartError> {
+        let path = self.options.config.clone();
+        let loaded = tokio::task::spawn_blocking(move || crate::config::load(&path)).await;
+        let loaded = loaded.map_err(|_| StartError::Panicked)?;
+        if let (Some(log), Some(config)) = (&self.options.log, &loaded.config) {
+            log.apply(&config.log);
+        }
+        if loaded.warnings() > 0 && loaded.errors() == 0 {
+            tracing::warn!(report = loaded.report(false), "warnings");
+        }
+        let opened = Publisher::open(loaded, self.options.events.clone()).await;
+        opened.map_err(|loaded| StartError::Config(loaded.report(false)))
+    }
+
+    async fn build(&self, publisher: &Publisher) -> Result<Proxy, StartError> {
+        let cell = publisher.cell();
+        let config = Arc::clone(&cell.load().config);
+        let listeners = listen::bind(config.server.listen.addresses())?;
+        let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let tls = match &config.server.tls {
+            None => None,
+            Some(spec) => Some(acceptor(spec, publisher, &self.options.config)?),
+        };
+        let (reports, reported) = Reports::channel();
+        let shared = Arc::new(Shared::new(cell, self.options.events.clone(), reports));
+        let site = Site {
+            shared: Arc::clone(&shared),
+            own: OwnAddresses::new(addresses.iter().copied()),
+            tls,
+            phase: self.phase.subscribe(),
+            in_flight: Limit::default(),
+            buffered: Limit::default(),
+        };
+        let crew = Crew::hire(workers(&config), &site)?;
+        Ok(Proxy { phase: self.phase.clone(), shared, listeners, addresses, tls: site.tls.is_some(), crew, reported })
+    }
+}
+
+/// Default: one worker per core, at most 4; beyond that the kernel is the limit.
+fn workers(config: &Config) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    config.server.workers.map_or(cores.min(4), |workers| usize::try_from(workers).unwrap_or(cores))
+}
+
+fn acceptor(spec: &ServerTls, publisher: &Publisher, file: &Path) -> Result<tls::Acceptor, StartError> {
+    let path = file.parent().unwrap_or(file).join(&spec.cert);
+    let cert = std::fs::read(&path).map_err(|error| StartError::Unreadable(path, error))?;
+    let key = publisher.secret(&spec.key).map_err(|why| StartError::TlsKey(why.to_string()))?;
+    Ok(tls::Acceptor::new(tls::server_config(&cert, key)?))
+}
+
+/// Everything in place.
+struct Proxy {
+    phase: watch::Sender<Phase>,
+    shared: Arc<Shared>,
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+    tls: bool,
+    crew: Crew,
+    reported: tokio::sync::mpsc::Receiver<driver::Report>,
+}
+
+impl Proxy {
+    fn wired(&self) -> Wired {
+        let (events, cell) = (self.shared.events.clone(), self.shared.cell.clone());
+        Wired { addresses: self.addresses.clone(), tls: self.tls, events, cell }
+    }
+
+    async fn run(self, publisher: Publisher, log: Option<Arc<LogHandle>>, signals: bool) {
+        let Self { phase, shared, listeners, crew, reported, .. } = self;
+        let control = publisher.control();
+        let mut tasks = JoinSet::new();
+        if signals {
+            tasks.spawn(signal::follow(phase.clone(), control.clone()));
+        }
+        if let Some(log) = log {
+            tasks.spawn(follow_log(log, shared.events.clone(), shared.cell.clone()));
+        }
+        tasks.spawn(driver::drive(reported, shared.cell.clone(), control));
+        let crew = Arc::new(crew);
+        let mut acceptors = JoinSet::new();
+        for listener in listeners {
+            acceptors.spawn(Acceptor { listener, crew: Arc::clone(&crew), cell: shared.cell.clone() }.run());
+        }
+        let mut publisher = pin!(publisher.run(reached(phase.subscribe(), Phase::Ending)));
+        let mut drained = pin!(drain(&phase, &shared, acceptors, crew));
+        tokio::select! {
+            () = &mut drained => {}
+            () = &mut publisher => drained.await,
+        }
+        tasks.shutdown().await;
+    }
+}
+
+/// Lets what is in progress finish, then ends it.
+async fn drain(phase: &watch::Sender<Phase>, shared: &Shared, mut acceptors: JoinSet<()>, crew: Arc<Crew>) {
+    reached(phase.subscribe(), Phase::Draining).await;
+    acceptors.shutdown().await;
+    crew.dismiss();
+    let limit = shared.cell.load().config.server.drain.get();
+    let left = async {
+        tokio::select! {
+            () = crew.left() => true,
+            () = reached(phase.subscribe(), Phase::Ending) => false,
+        }
+    };
+    if tokio::time::timeout(limit, left).await == Ok(true) {
+        return advance(phase, Phase::Ending);
+    }
+    tracing::warn!("requests in progress are ended");
+    advance(phase, Phase::Ending);
+    crew.left().await;
+}
+
+async fn reached(mut phase: watch::Receiver<Phase>, at_least: Phase) {
+    // Without a sender nothing is served any more.
+    drop(phase.wait_for(|phase| *phase >= at_least).await);
+}
+
+/// Keeps level and format of the log as the file says.
+async fn follow_log(log: Arc<LogHandle>, events: Events, cell: SnapshotCell) {
+    let mut heard = events.listen_but_requests();
+    loop {
+        match heard.recv().await {
+            Ok(event) if !matches!(*event, Event::Reloaded { .. }) => {}
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+            _ => log.apply(&cell.load().config.log),
+        }
+    }
+}

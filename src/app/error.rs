@@ -1,0 +1,55 @@
+//! Why a proxy could not start.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::net::listen::ListenError;
+use crate::net::tls::TlsError;
+
+/// Why a proxy could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The file has errors; the diagnostics as `qcc validate` prints them.
+    Config(String),
+    /// An address cannot be listened on.
+    Listen(ListenError),
+    /// A file of `server.tls` cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// `server.tls` cannot be used.
+    Tls(TlsError),
+    /// The key of `server.tls` does not resolve.
+    TlsKey(String),
+    /// The system gives no thread or runtime.
+    Thread(io::Error),
+    /// A bug: the thread that starts everything panicked.
+    Panicked,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(report) => f.write_str(report.trim_end()),
+            Self::Listen(error) => error.fmt(f),
+            Self::Unreadable(path, error) => write!(f, "{} cannot be read: {error}", path.display()),
+            Self::Tls(error) => write!(f, "server.tls: {error}"),
+            Self::TlsKey(why) => write!(f, "server.tls.key: {why}"),
+            Self::Thread(error) => write!(f, "no thread could be started: {error}"),
+            Self::Panicked => f.write_str("starting failed by a bug of qcc; the log says where"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<ListenError> for StartError {
+    fn from(error: ListenError) -> Self {
+        Self::Listen(error)
+    }
+}
+
+impl From<TlsError> for StartError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}

@@ -1,0 +1,94 @@
+//! `qcc proxy`: runs the proxy.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Subcommand;
+
+use crate::app::{self, Running};
+use crate::config::locate;
+use crate::config::model::Log;
+use crate::snapshot::Snapshot;
+use crate::telemetry::{Events, log};
+use crate::upstream::profile::Profile;
+
+/// Could not do what was asked.
+const COULD_NOT: u8 = 2;
+
+/// What can be done with the proxy.
+#[derive(Debug, Subcommand)]
+pub(super) enum ProxyCommand {
+    /// Run the proxy in the foreground until SIGTERM or Ctrl-C.
+    Start,
+}
+
+/// Runs `qcc proxy ...`.
+pub(super) fn run(command: &ProxyCommand, config: Option<&Path>) -> ExitCode {
+    match command {
+        ProxyCommand::Start => start(config),
+    }
+}
+
+fn start(config: Option<&Path>) -> ExitCode {
+    let path = match find(config) {
+        Ok(path) => path,
+        Err(why) => return could_not(&why),
+    };
+    let (log, events) = (Arc::new(log::init(&Log::default())), Events::new());
+    let options = app::Options { config: path.clone(), log: Some(Arc::clone(&log)), events, signals: true };
+    match app::start(options) {
+        Ok(running) => {
+            announce(&running, &path);
+            running.wait();
+            log.flush();
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            log.flush();
+            could_not(&error.to_string())
+        }
+    }
+}
+
+fn find(config: Option<&Path>) -> Result<PathBuf, String> {
+    let cwd = env::current_dir().map_err(|error| format!("the current directory is not there: {error}"))?;
+    let variable = |name: &str| -> Option<OsString> { env::var_os(name) };
+    locate(config, &variable, &cwd).map(|path| cwd.join(path)).map_err(|error| error.to_string())
+}
+
+fn could_not(why: &str) -> ExitCode {
+    eprintln!("qcc: {why}");
+    ExitCode::from(COULD_NOT)
+}
+
+fn announce(running: &Running, path: &Path) {
+    let scheme = if running.tls { "https" } else { "http" };
+    let mut text = String::new();
+    for address in &running.addresses {
+        drop(writeln!(text, "qcc: listening on {scheme}://{address}"));
+    }
+    text.push_str(&describe(&running.cell.load()));
+    text.push_str(&format!("qcc: running {} (generation {})\n", path.display(), running.cell.load().generation));
+    // Nobody may be there to read it; the proxy runs all the same.
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}
+
+/// Profiles by tier, with their endpoints; the active one is marked.
+fn describe(snapshot: &Snapshot) -> String {
+    if !snapshot.serves() {
+        return "qcc: nothing to serve yet: no profile with a tier has an enabled endpoint\n".to_owned();
+    }
+    let active = snapshot.active_profile().map(|profile| &profile.name);
+    snapshot.chain.iter().map(|profile| line(profile, Some(&profile.name) == active)).collect()
+}
+
+fn line(profile: &Profile, active: bool) -> String {
+    let endpoints: Vec<&str> = profile.endpoints.iter().map(|endpoint| &*endpoint.id.id).collect();
+    let mark = if active { " (active)" } else { "" };
+    format!("qcc: {:<9} {}{mark}: {}\n", profile.tier.as_str(), profile.name, endpoints.join(", "))
+}
