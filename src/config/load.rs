@@ -269,12 +269,15 @@ fn check(path: &Path, document: &Document<'_>, diagnostics: &mut Vec<Diagnostic>
     let mut value = document.to_value();
     schema::fill_blank_sections(&mut value);
     let mut findings = violation::violations(&value);
-    let (rest, cuts) = if findings.is_empty() { (value, Cuts::default()) } else { salvage(&value)? };
-    let config = typed(rest);
-    match &config {
-        Some(config) => findings.extend(validate::check(&Scope::new(config, document, &cuts, path))),
-        None => findings.push(validate::unreadable_shape()),
-    }
+    let rest = if findings.is_empty() { Some((value, Cuts::default())) } else { salvage(&value) };
+    let config = rest.and_then(|(rest, cuts)| {
+        let config = typed(rest);
+        match &config {
+            Some(config) => findings.extend(validate::check(&Scope::new(config, document, &cuts, path))),
+            None => findings.push(validate::unreadable_shape()),
+        }
+        config
+    });
     diagnostics.extend(findings.into_iter().map(|finding| document.diagnostic(finding)));
     config
 }

@@ -216,9 +216,9 @@ impl Search<'_> {
         let part = line.get(range.clone()).unwrap_or_default();
         for (colon, _) in part.match_indices([':', '=']) {
             let before = part[..colon].trim_end().trim_end_matches(['"', '\'']);
-            let word = before.rfind(|c: char| !c.is_alphanumeric() && !"-_.".contains(c)).map_or(0, |at| at + 1);
+            let word = before.trim_end_matches(|c: char| c.is_alphanumeric() || "-_.".contains(c)).len();
             let value = part[colon + 1..].trim_start();
-            if is_sensitive(&before[word..]) && !(value.starts_with('{') && is_reference(value)) {
+            if is_sensitive(&before[word..]) && !is_flow_reference(value) {
                 self.spans.push(start + range.end - value.len()..start + range.end);
                 return true;
             }
@@ -232,10 +232,19 @@ fn is_env_name(name: &str) -> bool {
     name.first().is_some_and(|b| !b.is_ascii_digit()) && name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_')
 }
 
-/// Whether a line starts with `env:`, `file:` or the like.
+/// Whether a line starts with `env: NAME`, `file:` or the like.
 fn is_reference(line: &str) -> bool {
     let line = line.trim_start_matches(|c: char| !c.is_alphanumeric());
-    ["env:", "file:", "command:", "refresh:", "timeout:"].iter().any(|key| line.starts_with(key))
+    if let Some(name) = line.strip_prefix("env:") {
+        return is_env_name(name.trim_matches(|c: char| c.is_whitespace() || "\"'}".contains(c)));
+    }
+    ["file:", "command:", "refresh:", "timeout:"].iter().any(|key| line.starts_with(key))
+}
+
+/// Whether all of `value` is `{ env: NAME }` or the like.
+fn is_flow_reference(value: &str) -> bool {
+    let inner = value.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+    inner.is_some_and(|(inner, _)| !inner.contains(',') && is_reference(inner))
 }
 
 fn merged(mut spans: Vec<Range<usize>>) -> Vec<Range<usize>> {

@@ -12,6 +12,8 @@ mod report;
 mod salvage;
 mod scalar;
 mod syntax;
+#[cfg(test)]
+mod tests;
 mod validate;
 mod violation;
 

@@ -155,7 +155,10 @@ impl Builder {
         span: Range<usize>,
     ) -> Result<(), Problem> {
         self.check_tag(tag, &span);
-        let word = tag.map_or(plain, |tag| tag.core_suffix().is_some_and(|name| name != "str"));
+        let word = match tag.and_then(Tag::core_suffix) {
+            Some(name) => name != "str",
+            None => plain && !tag.is_some_and(is_non_specific),
+        };
         let value = if word { scalar::resolve(&text) } else { None };
         let merges = plain && tag.is_none() && text == "<<";
         self.put(Rc::new(Node::scalar(text, value, span)), anchor, merges)
@@ -163,7 +166,7 @@ impl Builder {
 
     fn alias(&mut self, id: usize, span: &Range<usize>) -> Result<(), Problem> {
         let Some(node) = self.anchors.get(&id).map(Rc::clone) else {
-            return Err(Problem::new("alias", span.clone(), "this alias stands inside the value it names"));
+            return Err(Problem::new("alias-cycle", span.clone(), "this alias stands inside the value it names"));
         };
         if self.stack.len() + node.height > MAX_DEPTH {
             return Err(too_deep(span.clone()));
@@ -227,8 +230,8 @@ impl Builder {
     }
 
     fn check_tag(&mut self, tag: Option<&Tag>, span: &Range<usize>) {
-        if tag.is_some_and(|tag| tag.is_custom() && tag.parts() != ("", "!")) {
-            self.problems.push(Problem::new("yaml-tag", span.clone(), "tags of your own mean nothing here"));
+        if tag.is_some_and(|tag| tag.is_custom() && !is_non_specific(tag)) {
+            self.problems.push(Problem::new("yaml-tag", span.clone(), "a tag of your own means nothing here"));
         }
     }
 
@@ -247,6 +250,11 @@ impl Builder {
 fn bytes(span: &Span) -> Range<usize> {
     let range = span.byte_range().unwrap_or_default();
     range.start..range.end.max(range.start)
+}
+
+/// `!`: read it as text.
+fn is_non_specific(tag: &Tag) -> bool {
+    tag.parts() == ("", "!")
 }
 
 fn too_deep(span: Range<usize>) -> Problem {

@@ -1,7 +1,7 @@
 //! Where in the document something stands: the way from the root to a value.
 
 /// One step down.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
     /// Into a mapping, by key.
     Key(String),

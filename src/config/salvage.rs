@@ -3,7 +3,8 @@
 //! What the schema refuses is cut out, with its surroundings where they cannot be without it; the rest has the shape of the
 //! types. Cutting shifts the items of a list: [`Cuts::original`] tells where a thing stood in the file.
 
-use indexmap::IndexMap;
+use std::collections::BTreeMap;
+
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind as Kind;
 use serde_json::Value;
@@ -19,7 +20,7 @@ const ROUNDS: usize = 12;
 #[derive(Debug, Default)]
 pub(super) struct Cuts {
     gone: bool,
-    below: IndexMap<Step, Cuts>,
+    below: BTreeMap<Step, Cuts>,
 }
 
 /// Cuts `value` down to what the schema accepts; `None`: nothing is left.
@@ -33,7 +34,7 @@ pub(super) fn salvage(value: &Value) -> Option<(Value, Cuts)> {
         if offenders.is_empty() {
             return Some((rest, cuts));
         }
-        let offenders: Vec<Place> = offenders.iter().map(|place| cuts.original(place)).collect();
+        let offenders: Vec<Place> = offenders.into_iter().map(|place| cuts.original(place)).collect();
         for place in &offenders {
             cuts.cut(place);
         }
@@ -90,7 +91,10 @@ impl Cuts {
     }
 
     /// Where `place` of what is left stood in the whole.
-    pub(super) fn original(&self, place: &Place) -> Place {
+    pub(super) fn original(&self, place: Place) -> Place {
+        if self.below.is_empty() {
+            return place;
+        }
         let mut here = Some(self);
         let mut steps = Vec::with_capacity(place.steps().len());
         for step in place.steps() {
@@ -105,27 +109,20 @@ impl Cuts {
     }
 
     fn original_index(&self, index: usize) -> usize {
-        let mut left = index;
-        let standing = (0..).filter(|i| !self.at(&Step::Index(*i)).is_some_and(|cuts| cuts.gone));
-        for i in standing {
-            if left == 0 {
-                return i;
-            }
-            left -= 1;
-        }
-        index
+        let gone = self.below.iter().filter(|(_, cuts)| cuts.gone);
+        gone.fold(index, |at, (step, _)| if matches!(step, Step::Index(gone) if *gone <= at) { at + 1 } else { at })
+    }
+
+    /// Whether something directly in the mapping or list at `place` (of the whole) was cut.
+    pub(super) fn thin(&self, place: &Place) -> bool {
+        let found = place.steps().iter().try_fold(self, |cuts, step| cuts.at(step));
+        found.is_some_and(|cuts| cuts.below.values().any(|cuts| cuts.gone))
     }
 
     /// Whether something at or below `place` (of the whole) was cut: what is missing there may have been written.
     pub(super) fn touch(&self, place: &Place) -> bool {
-        let mut here = self;
-        for step in place.steps() {
-            match here.at(step) {
-                Some(below) => here = below,
-                None => return false,
-            }
-        }
-        here.gone || !here.below.is_empty()
+        let found = place.steps().iter().try_fold(self, |cuts, step| cuts.at(step));
+        found.is_some_and(|cuts| cuts.gone || !cuts.below.is_empty())
     }
 }
 
@@ -144,9 +141,10 @@ mod tests {
         let (rest, cuts) = salvage(&file).expect("something is left");
         assert_eq!(rest, json!({ "profiles": { "p": { "endpoints": [endpoint("b"), endpoint("d")] } } }));
         let list = Place::of(&["profiles", "p", "endpoints"]);
-        assert_eq!(cuts.original(&list.index(0)), list.index(1));
-        assert_eq!(cuts.original(&list.index(1).key("id")), list.index(3).key("id"));
+        assert_eq!(cuts.original(list.index(0)), list.index(1));
+        assert_eq!(cuts.original(list.index(1).key("id")), list.index(3).key("id"));
         assert!(cuts.touch(&list) && cuts.touch(&Place::root()) && !cuts.touch(&Place::of(&["server"])));
+        assert!(cuts.thin(&list) && cuts.thin(&Place::root()) && !cuts.thin(&Place::of(&["profiles"])));
         assert!(salvage(&json!([])).is_none());
     }
 }

@@ -54,10 +54,10 @@ fn words(error: &ScanError) -> (&'static str, String, &'static str) {
             "this escape does not exist in a double-quoted text".to_owned(),
             "write `\\\\` for a backslash, or use single quotes",
         ),
-        ErrorKind::MappingValueNotAllowed | ErrorKind::SimpleKeyExpected => (
+        ErrorKind::MappingValueNotAllowed | ErrorKind::SimpleKeyExpected | ErrorKind::InvalidColonPlacement => (
             "syntax",
             "a `:` makes no sense here".to_owned(),
-            "check the indentation of this line and the one above; a text that contains `: ` needs quotes",
+            "check the indentation and the brackets of this line and those above; a text that contains `: ` needs quotes",
         ),
         kind => {
             ("syntax", kind.to_string(), "check the indentation and the punctuation of this line and the one above")

@@ -2,58 +2,59 @@
 
 use std::collections::HashSet;
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, Uri};
 
+use super::scope::{Endpoint, Scope};
 use super::server::listeners;
 use super::url::{Parts, split};
-use super::{Endpoint, Finding, Place, Scope};
+use super::{Finding, Place};
 use crate::config::model::Auth;
 
 pub(super) fn base_urls_are_sane(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
     for Endpoint { fields, place, .. } in scope.endpoints() {
-        let place = place.key("base_url");
+        let at = || place.key("base_url");
         let Some(parts) = split(&fields.base_url) else {
             let message = "`base_url` is not a URL";
             let help = "write it with its scheme, for example `https://api.anthropic.com`";
-            findings.push(Finding::error("base-url-invalid", &place, message).help(help));
+            findings.push(Finding::error("base-url-invalid", &at(), message).help(help));
             continue;
         };
-        findings.extend(complaint(&parts, &fields.base_url, &place));
+        findings.extend(complaint(&parts, &fields.base_url, at));
     }
 }
 
 /// The first thing wrong with a URL that has a scheme.
-fn complaint(parts: &Parts<'_>, url: &str, place: &Place) -> Option<Finding> {
+fn complaint(parts: &Parts<'_>, url: &str, at: impl Fn() -> Place) -> Option<Finding> {
     if !parts.is("https") && !parts.is("http") {
         let message = format!("`{}` is not a scheme qcc speaks", parts.scheme.escape_debug());
-        return Some(Finding::error("base-url-scheme", place, message).help("use https, or http to this machine"));
+        return Some(Finding::error("base-url-scheme", &at(), message).help("use https, or http to this machine"));
     }
     if parts.userinfo {
         let message = "`base_url` carries a user or password";
-        return Some(Finding::error("base-url-userinfo", place, message).help("the credential belongs into `api_key`"));
+        return Some(Finding::error("base-url-userinfo", &at(), message).help("the credential belongs into `api_key`"));
     }
     if parts.host.is_empty() || parts.host == "[]" {
-        return Some(Finding::error("base-url-host", place, "`base_url` names no host"));
+        return Some(Finding::error("base-url-host", &at(), "`base_url` names no host"));
     }
     if parts.query {
         let message = "`base_url` carries a query or a fragment";
-        return Some(Finding::error("base-url-query", place, message).help("the client's own query is appended to it"));
+        return Some(Finding::error("base-url-query", &at(), message).help("the client's own query is appended to it"));
     }
     if parts.address().is_none() || url.parse::<Uri>().is_err() {
         return Some(
-            Finding::error("base-url-invalid", place, "`base_url` is not a URL").help("check the host and the port"),
+            Finding::error("base-url-invalid", &at(), "`base_url` is not a URL").help("check the host and the port"),
         );
     }
-    tail(parts, place)
+    tail(parts, at)
 }
 
-fn tail(parts: &Parts<'_>, place: &Place) -> Option<Finding> {
+fn tail(parts: &Parts<'_>, at: impl Fn() -> Place) -> Option<Finding> {
     let path = parts.path.trim_end_matches('/');
     let tail = ["/v1/messages", "/v1"].into_iter().find(|tail| path.ends_with(tail))?;
     let port = parts.port.map(|port| format!(":{port}")).unwrap_or_default();
     let right = format!("{}://{}{port}{}", parts.scheme, parts.host, path.strip_suffix(tail)?);
     let message = format!("clients append `/v1/messages` themselves, so requests would go to `{path}/v1/messages`");
-    Some(Finding::warning("base-url-v1", place, message).help(format!("write `{right}`")))
+    Some(Finding::warning("base-url-v1", &at(), message).help(format!("write `{right}`")))
 }
 
 pub(super) fn base_urls_are_not_the_proxy_itself(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
@@ -127,10 +128,9 @@ const RESERVED: [&str; 17] = [
 
 pub(super) fn headers_are_harmless(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
     for Endpoint { fields, place, .. } in scope.endpoints() {
-        let place = place.key("headers");
         let mut names = HashSet::new();
         for (name, value) in &fields.headers {
-            let place = place.key(name);
+            let place = place.key("headers").key(name);
             let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
                 let message = format!("`{}` cannot be the name of a header", name.escape_debug());
                 findings.push(Finding::error("header-name", &place, message).at_key());
@@ -144,6 +144,11 @@ pub(super) fn headers_are_harmless(scope: &Scope<'_>, findings: &mut Vec<Finding
     }
 }
 
+/// Whether `text` can be the value of a header: visible ASCII, spaces and tabs.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| b == b'\t' || (b' '..=b'~').contains(&b))
+}
+
 fn header(name: &HeaderName, value: &str, place: &Place) -> Option<Finding> {
     if RESERVED.contains(&name.as_str()) {
         let message = format!("`{name}` is set by qcc itself");
@@ -151,7 +156,7 @@ fn header(name: &HeaderName, value: &str, place: &Place) -> Option<Finding> {
             Finding::error("header-reserved", place, message).at_key().help("a credential belongs into `api_key`"),
         );
     }
-    if HeaderValue::from_str(value).is_err() {
+    if !is_plain(value) {
         let message = format!("the value of `{name}` holds characters that cannot be sent in a header");
         return Some(Finding::error("header-value", place, message).help("only visible ASCII characters and spaces"));
     }

@@ -8,107 +8,15 @@ mod endpoint;
 mod numbers;
 mod profile;
 mod references;
+mod scope;
 mod server;
 mod url;
 
-use std::path::{Path, PathBuf};
-
 use super::diagnostic::Finding;
-use super::document::Document;
-use super::model::{Config, EndpointFields, ProfileSpec};
 use super::place::Place;
-use super::salvage::Cuts;
-use super::secret::SecretSpec;
 
 pub(super) use references::resolve;
-
-/// What the rules look at.
-pub(super) struct Scope<'a> {
-    pub(super) config: &'a Config,
-    pub(super) document: &'a Document<'a>,
-    cuts: &'a Cuts,
-    path: &'a Path,
-}
-
-/// A profile and where it stands.
-pub(super) struct Profile<'a> {
-    pub(super) name: &'a str,
-    pub(super) spec: &'a ProfileSpec,
-    pub(super) place: Place,
-}
-
-/// An endpoint and where it stands; of a shorthand, where its profile stands.
-pub(super) struct Endpoint<'a> {
-    pub(super) id: &'a str,
-    pub(super) fields: &'a EndpointFields,
-    pub(super) place: Place,
-}
-
-/// A secret, what it is for, and where it stands.
-pub(super) struct SecretUse<'a> {
-    pub(super) spec: &'a SecretSpec,
-    pub(super) what: &'static str,
-    pub(super) place: Place,
-}
-
-impl<'a> Scope<'a> {
-    pub(super) fn new(config: &'a Config, document: &'a Document<'a>, cuts: &'a Cuts, path: &'a Path) -> Self {
-        Self { config, document, cuts, path }
-    }
-
-    /// Whether nothing at or below `place` was refused by the schema.
-    fn intact(&self, place: &Place) -> bool {
-        !self.cuts.touch(place)
-    }
-
-    /// A path of the file, from the directory of the file.
-    fn file(&self, path: &Path) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join(path)
-    }
-
-    fn profiles(&self) -> impl Iterator<Item = Profile<'a>> {
-        let place = Place::of(&["profiles"]);
-        self.config.profiles.iter().map(move |(name, spec)| Profile { name, spec, place: place.key(name) })
-    }
-
-    fn endpoints_of(&self, profile: &Profile<'a>) -> Vec<Endpoint<'a>> {
-        let list = profile.place.key("endpoints");
-        let listed = profile.spec.endpoints.iter().enumerate().map(|(index, spec)| Endpoint {
-            id: &spec.id,
-            fields: &spec.fields,
-            place: self.cuts.original(&list.index(index)),
-        });
-        let short = profile.spec.shorthand.as_deref();
-        let short = short.map(|fields| Endpoint { id: profile.name, fields, place: profile.place.clone() });
-        listed.chain(short).collect()
-    }
-
-    fn endpoints(&self) -> impl Iterator<Item = Endpoint<'a>> {
-        self.profiles().flat_map(|profile| self.endpoints_of(&profile))
-    }
-
-    fn clients(&self) -> impl Iterator<Item = (&'a super::model::ClientSpec, Place)> {
-        let list = Place::of(&["server", "clients"]);
-        let clients = self.config.server.clients.as_deref().unwrap_or_default();
-        clients.iter().enumerate().map(move |(index, client)| (client, self.cuts.original(&list.index(index))))
-    }
-
-    /// Every secret of the file.
-    fn secrets(&self) -> Vec<SecretUse<'a>> {
-        let mut secrets = Vec::new();
-        let mut add = |spec, what, place| secrets.push(SecretUse { spec, what, place });
-        if let Some(tls) = &self.config.server.tls {
-            add(&tls.key, "private key", Place::of(&["server", "tls", "key"]));
-        }
-        self.clients().for_each(|(client, place)| add(&client.token, "token", place.key("token")));
-        for Endpoint { fields, place, .. } in self.endpoints() {
-            fields.api_key.iter().for_each(|key| add(key, "key", place.key("api_key")));
-            let client_cert = fields.client_cert.iter();
-            client_cert.for_each(|cert| add(&cert.key, "private key", place.key("client_cert").key("key")));
-        }
-        secrets
-    }
-}
+pub(super) use scope::Scope;
 
 type Rule = fn(&Scope<'_>, &mut Vec<Finding>);
 

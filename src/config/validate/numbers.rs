@@ -1,6 +1,7 @@
 //! Rules about numbers that must fit together.
 
-use super::{Endpoint, Finding, Place, Scope};
+use super::scope::{Endpoint, Scope};
+use super::{Finding, Place};
 use crate::config::model::{AffinityBy, QueueStrategy};
 use crate::config::secret::SecretSpec;
 use crate::config::units::{Dur, Size};
@@ -37,11 +38,11 @@ fn waits(scope: &Scope<'_>) -> Vec<(Dur, Place)> {
     if queue.strategy != QueueStrategy::Immediate {
         waits.push((queue.base, Place::of(&["queue", "base"])));
     }
-    for profile in scope.profiles().filter(|profile| profile.spec.affinity.by == AffinityBy::Session) {
+    for profile in scope.profiles.iter().filter(|profile| profile.spec.affinity.by == AffinityBy::Session) {
         waits.push((profile.spec.affinity.ttl, profile.place.key("affinity").key("ttl")));
     }
-    scope.endpoints().for_each(|endpoint| waits.extend(own_waits(&endpoint)));
-    for secret in scope.secrets() {
+    scope.endpoints().for_each(|endpoint| waits.extend(own_waits(endpoint)));
+    for secret in &scope.secrets {
         if let SecretSpec::Command(command) = secret.spec {
             waits.push((command.refresh, secret.place.key("refresh")));
             waits.push((command.timeout, secret.place.key("timeout")));
@@ -148,7 +149,7 @@ pub(super) fn delays_are_in_order(scope: &Scope<'_>, findings: &mut Vec<Finding>
 pub(super) fn notify_has_one_target(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
     let list = Place::of(&["notify"]);
     for (index, notify) in scope.config.notify.iter().enumerate() {
-        let place = scope.cuts.original(&list.index(index));
+        let place = scope.cuts.original(list.index(index));
         let message = match (&notify.webhook, &notify.command) {
             (None, None) if scope.intact(&place) => "this item of `notify` says nobody to tell",
             (Some(_), Some(_)) => "this item of `notify` has both a `webhook` and a `command`",

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::{Endpoint, Finding, Place, Profile, Scope};
+use super::scope::{Endpoint, Profile, Scope};
+use super::{Finding, Place};
 use crate::config::model::Strategy;
 use crate::config::violation::{did_you_mean, nearest};
 
@@ -10,9 +11,9 @@ use crate::config::violation::{did_you_mean, nearest};
 const OWN_KEYS: [&str; 5] = ["description", "tier", "strategy", "affinity", "endpoints"];
 
 pub(super) fn endpoint_ids_differ(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
-    for profile in scope.profiles() {
+    for profile in &scope.profiles {
         let mut ids = HashSet::new();
-        for Endpoint { id, place, .. } in scope.endpoints_of(&profile) {
+        for Endpoint { id, place, .. } in &profile.endpoints {
             if !ids.insert(id) {
                 let message = format!("the profile `{}` has two endpoints `{id}`", profile.name);
                 findings.push(Finding::error("duplicate-id", &place.key("id"), message));
@@ -22,7 +23,7 @@ pub(super) fn endpoint_ids_differ(scope: &Scope<'_>, findings: &mut Vec<Finding>
 }
 
 pub(super) fn shorthand_is_whole(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
-    for profile in scope.profiles() {
+    for profile in &scope.profiles {
         let keys = scope.document.keys(&profile.place);
         let first = keys.into_iter().find(|key| !OWN_KEYS.contains(key));
         match (first, profile.spec.shorthand.is_some(), profile.spec.endpoints.is_empty()) {
@@ -46,27 +47,27 @@ pub(super) fn shorthand_is_whole(scope: &Scope<'_>, findings: &mut Vec<Finding>)
 }
 
 pub(super) fn profiles_have_endpoints(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
-    for profile in scope.profiles().filter(|profile| scope.intact(&profile.place)) {
-        let endpoints = scope.endpoints_of(&profile);
+    for profile in scope.profiles.iter().filter(|profile| scope.intact(&profile.place)) {
+        let endpoints = &profile.endpoints;
         let bare = scope.document.keys(&profile.place).iter().all(|key| OWN_KEYS.contains(key));
         if endpoints.is_empty() && bare {
             let message = format!("the profile `{}` has no endpoints", profile.name);
             let help = format!("`qcc endpoint add {}` adds one", profile.name);
             findings.push(Finding::warning("empty-profile", &profile.place, message).at_key().help(help));
-        } else if profile.spec.tier.is_some() && !endpoints.is_empty() && !serves(scope, &profile) {
+        } else if profile.spec.tier.is_some() && !endpoints.is_empty() && !serves(profile) {
             let message = format!("every endpoint of the profile `{}` is disabled; it takes no traffic", profile.name);
             findings.push(Finding::warning("disabled-profile", &profile.place, message).at_key());
         }
     }
 }
 
-fn serves(scope: &Scope<'_>, profile: &Profile<'_>) -> bool {
-    profile.spec.tier.is_some() && scope.endpoints_of(profile).iter().any(|endpoint| endpoint.fields.enabled)
+fn serves(profile: &Profile<'_>) -> bool {
+    profile.spec.tier.is_some() && profile.endpoints.iter().any(|endpoint| endpoint.fields.enabled)
 }
 
 pub(super) fn something_serves(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
     let place = Place::of(&["profiles"]);
-    if scope.intact(&place) && !scope.profiles().any(|profile| serves(scope, &profile)) {
+    if scope.intact(&place) && !scope.profiles.iter().any(|profile| serves(profile)) {
         let message = "nothing to serve: no profile with a tier has an enabled endpoint";
         let help = if scope.config.profiles.is_empty() {
             "`qcc add NAME --url URL --key-env VARIABLE --tier primary` adds a profile"
@@ -78,8 +79,8 @@ pub(super) fn something_serves(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
 }
 
 pub(super) fn weights_are_not_all_zero(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
-    for profile in scope.profiles().filter(|profile| scope.intact(&profile.place)) {
-        let endpoints = scope.endpoints_of(&profile);
+    for profile in scope.profiles.iter().filter(|profile| scope.intact(&profile.place)) {
+        let endpoints = &profile.endpoints;
         if !endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.fields.weight == 0) {
             let message = format!("every endpoint of the profile `{}` has weight 0", profile.name);
             let help = "weight 0 is a stand-by beside others; give one of them a weight above 0";
@@ -89,8 +90,8 @@ pub(super) fn weights_are_not_all_zero(scope: &Scope<'_>, findings: &mut Vec<Fin
 }
 
 pub(super) fn weights_are_used(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
-    for profile in scope.profiles().filter(|profile| ignores_weights(profile.spec.strategy)) {
-        let endpoints = scope.endpoints_of(&profile);
+    for profile in scope.profiles.iter().filter(|profile| ignores_weights(profile.spec.strategy)) {
+        let endpoints = &profile.endpoints;
         let differs = endpoints.iter().find(|endpoint| endpoint.fields.weight != endpoints[0].fields.weight);
         let weighted = endpoints.iter().map(|e| e.place.key("weight")).find(|place| scope.document.has(place));
         if let (Some(_), Some(place)) = (differs, weighted) {
@@ -111,7 +112,7 @@ pub(super) fn profiles_can_become_active(scope: &Scope<'_>, findings: &mut Vec<F
     if scope.config.failover.auto_failover {
         return;
     }
-    let mut chain: Vec<Profile<'_>> = scope.profiles().filter(|profile| serves(scope, profile)).collect();
+    let mut chain: Vec<&Profile<'_>> = scope.profiles.iter().filter(|profile| serves(profile)).collect();
     chain.sort_by_key(|profile| profile.spec.tier);
     for profile in chain.iter().skip(1) {
         let message = format!("with `auto_failover: false` the profile `{}` takes no traffic by itself", profile.name);
@@ -122,7 +123,7 @@ pub(super) fn profiles_can_become_active(scope: &Scope<'_>, findings: &mut Vec<F
 
 pub(super) fn default_exists(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
     let Some(default) = &scope.config.default else { return };
-    if scope.config.profiles.contains_key(default) || !scope.intact(&Place::of(&["profiles"])) {
+    if scope.config.profiles.contains_key(default) || scope.cuts.thin(&Place::of(&["profiles"])) {
         return;
     }
     let names: Vec<&str> = scope.config.profiles.keys().map(String::as_str).collect();

@@ -5,13 +5,13 @@ use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use http::HeaderValue;
-
-use super::{Endpoint, Finding, Place, Scope, SecretUse};
+use super::endpoint::is_plain;
+use super::scope::{Endpoint, Scope, SecretUse};
+use super::{Finding, Place};
 use crate::config::secret::SecretSpec;
 
 pub(super) fn literals_are_warned_about(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
-    for SecretUse { spec, what, place } in scope.secrets() {
+    for SecretUse { spec, what, place } in &scope.secrets {
         let SecretSpec::Literal(secret) = spec else { continue };
         if secret.expose().trim().is_empty() {
             let message = format!("the {what} is empty");
@@ -26,9 +26,9 @@ pub(super) fn literals_are_warned_about(scope: &Scope<'_>, findings: &mut Vec<Fi
 
 /// Keys and tokens travel in a header. (A private key does not.)
 pub(super) fn literals_can_be_sent(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
-    for SecretUse { spec, what, place } in scope.secrets() {
+    for SecretUse { spec, what, place } in &scope.secrets {
         let SecretSpec::Literal(secret) = spec else { continue };
-        if what != "private key" && HeaderValue::from_str(secret.expose().trim()).is_err() {
+        if *what != "private key" && !is_plain(secret.expose().trim()) {
             let message = format!("the {what} holds characters that cannot be sent in a header");
             findings.push(Finding::error("secret-characters", &place, message));
         }
@@ -36,7 +36,7 @@ pub(super) fn literals_can_be_sent(scope: &Scope<'_>, findings: &mut Vec<Finding
 }
 
 pub(super) fn secret_files_are_private(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
-    for SecretUse { spec, place, .. } in scope.secrets() {
+    for SecretUse { spec, place, .. } in &scope.secrets {
         let SecretSpec::File(reference) = spec else { continue };
         let metadata = std::fs::metadata(scope.file(&reference.file));
         let mode = metadata.ok().filter(std::fs::Metadata::is_file).map_or(0, |found| found.mode());
@@ -52,7 +52,7 @@ pub(super) fn secret_files_are_private(scope: &Scope<'_>, findings: &mut Vec<Fin
 pub(in crate::config) fn resolve(scope: &Scope<'_>, env: &dyn Fn(&str) -> Option<OsString>) -> Vec<Finding> {
     let dotenv = dotenv_names(&scope.file(Path::new(".env")));
     let mut findings = Vec::new();
-    for SecretUse { spec, what, place } in scope.secrets() {
+    for SecretUse { spec, what, place } in &scope.secrets {
         match spec {
             SecretSpec::Env(reference) => {
                 let name = &reference.env;

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use super::address::{Host, parse_listen};
-use super::{Finding, Place, Scope, SecretSpec};
+use super::scope::{Client, Scope};
+use super::{Finding, Place};
+use crate::config::secret::SecretSpec;
 
 /// A listening address that parses, and where it stands.
 pub(super) struct Listener {
@@ -18,7 +20,7 @@ fn written<'a>(scope: &'a Scope<'_>) -> Vec<(&'a str, bool, Place)> {
     let list = Place::of(&["server", "listen"]);
     let addresses = scope.config.server.listen.addresses();
     let one = scope.document.text(&list).is_some() || !scope.document.has(&list);
-    let at = |index| if one { list.clone() } else { scope.cuts.original(&list.index(index)) };
+    let at = |index| if one { list.clone() } else { scope.cuts.original(list.index(index)) };
     let server = addresses.iter().enumerate().map(|(index, address)| (address.as_str(), false, at(index)));
     let admin = scope.config.admin.iter().map(|admin| (admin.listen.as_str(), true, Place::of(&["admin", "listen"])));
     server.chain(admin).collect()
@@ -86,7 +88,7 @@ pub(super) fn clients_are_not_empty(scope: &Scope<'_>, findings: &mut Vec<Findin
 pub(super) fn clients_differ(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
     let mut names: HashSet<&str> = HashSet::new();
     let mut tokens: Vec<(&SecretSpec, &str)> = Vec::new();
-    for (client, place) in scope.clients() {
+    for Client { spec: client, place } in &scope.clients {
         if !names.insert(&client.name) {
             let message = format!("a client `{}` is already named", client.name);
             findings.push(Finding::error("duplicate-client", &place.key("name"), message));
@@ -108,7 +110,7 @@ pub(super) fn hosts_are_names(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
         let port = !host.starts_with('[') && host.contains(':');
         if name.is_empty() || port || !name.chars().all(plain) {
-            let place = scope.cuts.original(&list.index(index));
+            let place = scope.cuts.original(list.index(index));
             let message = format!("`{}` is not a host name", host.escape_debug());
             findings.push(
                 Finding::error("host-invalid", &place, message).help("write the name alone, without scheme and port"),
