@@ -7,11 +7,13 @@
 //! - No error and no Debug text shows a password, a key or the user part of a URL.
 
 pub mod connect;
+mod dial;
 pub mod listen;
 pub mod own;
 pub mod proxy;
 pub mod target;
 pub mod tls;
+mod tunnel;
 
 pub use own::OwnAddresses;
 pub use proxy::Proxy;

@@ -193,12 +193,19 @@ impl Tls {
         let name = ServerName::try_from(bare(host).to_owned()).map_err(|_| TargetError::Address)?;
         Ok(Self { config: client_config(settings)?, name })
     }
+
+    /// The tunnel is asked for in HTTP/1.1: the proxy must not agree on anything else.
+    fn to_proxy(host: &str) -> Result<Self, TargetError> {
+        let mut tls = Self::new(host, &ClientTls::default())?;
+        Arc::make_mut(&mut tls.config).alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(tls)
+    }
 }
 
 impl Route {
     fn through(server: ProxyServer) -> Result<Self, TargetError> {
         let tls = match server.kind {
-            ProxyKind::Https => Some(Tls::new(&server.host, &ClientTls::default())?),
+            ProxyKind::Https => Some(Tls::to_proxy(&server.host)?),
             ProxyKind::Http | ProxyKind::Socks5 => None,
         };
         Ok(Self::Through(Box::new(Hop { uri: server.uri()?, server, tls })))

@@ -166,3 +166,47 @@ fn private_key(pem: &Secret, what: &'static str) -> Result<PrivateKeyDer<'static
     // The reader's own error may quote the text.
     PrivateKeyDer::from_pem_slice(pem.expose().as_bytes()).map_err(|_| TlsError::Key(what))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+
+    fn certificate() -> (Vec<u8>, Secret) {
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["api.test".to_owned()]).expect("a name");
+        (cert.pem().into_bytes(), Secret::new(signing_key.serialize_pem()))
+    }
+
+    #[test]
+    fn equal_settings_share_one_configuration_while_it_is_used() {
+        let ((ca, _), (other_ca, key)) = (certificate(), certificate());
+        let same_ca = ca.clone();
+        let config = |ca_pem, client_cert| client_config(&ClientTls { ca_pem, client_cert }).expect("usable");
+        let first = config(Some(ca.as_slice()), None);
+        assert!(Arc::ptr_eq(&first, &config(Some(&same_ca), None)));
+        for different in [config(Some(&other_ca), None), config(Some(&ca), Some((&other_ca, &key)))] {
+            assert!(!Arc::ptr_eq(&first, &different));
+        }
+        let weak = Arc::downgrade(&first);
+        drop(first);
+        assert!(weak.upgrade().is_none(), "kept without a user");
+    }
+
+    #[test]
+    fn what_is_no_certificate_or_key_is_said_without_showing_it() {
+        let ((chain, key), (_, other_key)) = (certificate(), certificate());
+        for (chain, key, what) in [
+            (b"canary".as_slice(), key.clone(), "no PEM certificate found in the listener's certificate file"),
+            (&chain, Secret::new("canary"), "no unencrypted PEM private key found in the listener's key"),
+            (&chain, other_key, "certificate and key cannot be used: "),
+        ] {
+            let error = server_config(chain, &key).expect_err(what);
+            assert!(error.to_string().starts_with(what), "{error}");
+            assert!(!format!("{error:?} {error}").contains("canary"));
+        }
+        assert!(matches!(
+            client_config(&ClientTls { ca_pem: Some(b""), client_cert: None }),
+            Err(TlsError::Certificate("`ca_file`"))
+        ));
+    }
+}

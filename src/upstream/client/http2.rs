@@ -87,6 +87,11 @@ impl<B: RequestBody> Http2<B> {
         }
     }
 
+    /// How many streams its peer allows; `None`: not known yet.
+    pub(super) fn streams(&self) -> Option<usize> {
+        Some(self.limit()).filter(|limit| *limit != UNSETTLED)
+    }
+
     /// Waits until [`Self::room`] may say something else than unknown.
     pub(super) async fn settled(&self) {
         while self.room() == Room::Unknown {

@@ -2,7 +2,8 @@
 //!
 //! - A request never waits for another request: without a connection that is free, a new one is opened.
 //! - Idle HTTP/1.1 connections are used youngest first, so that a surplus grows old and is closed.
-//! - Where HTTP/2 may be spoken, one handshake is under way at a time, for all who wait; it goes on when they leave.
+//! - Where HTTP/2 may be spoken, one handshake is made for as many requests as a connection will take, and goes on when
+//!   they leave.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -25,10 +26,17 @@ use crate::time::Moment;
 const MAX_IDLE: usize = 256;
 /// How long a connection is kept without a request.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
-/// How often a request looks for a place before it gives up: only a peer that allows no streams at all gets there.
-const MAX_ROUNDS: usize = 64;
+/// How often a request looks for a place before it gives up: only a peer that keeps closing new connections gets there.
+const MAX_ROUNDS: usize = 16;
 
-type Opening = watch::Receiver<Option<Result<(), SendError>>>;
+/// How an opening ended; `None`: not yet.
+type Ended = Option<Result<(), SendError>>;
+
+/// An HTTP/2 connection being opened, or one of a protocol not known yet.
+struct Opening {
+    ended: watch::Receiver<Ended>,
+    waiting: usize,
+}
 
 /// The connections to one set of interchangeable targets.
 pub(super) struct Pool<B: RequestBody> {
@@ -36,7 +44,9 @@ pub(super) struct Pool<B: RequestBody> {
     shared: RefCell<Vec<Rc<Http2<B>>>>,
     /// What was agreed on last; `None`: not known yet.
     protocol: Cell<Option<Protocol>>,
-    opening: RefCell<Option<Opening>>,
+    /// How many streams an HTTP/2 connection takes; without limit while nothing is known.
+    streams: Cell<usize>,
+    openings: RefCell<Vec<Opening>>,
     births: Cell<u64>,
 }
 
@@ -67,7 +77,8 @@ impl<B: RequestBody> Pool<B> {
             idle: RefCell::default(),
             shared: RefCell::default(),
             protocol: Cell::new((!target.is_secure()).then_some(Protocol::Http1)),
-            opening: RefCell::default(),
+            streams: Cell::new(usize::MAX),
+            openings: RefCell::default(),
             births: Cell::new(0),
         })
     }
@@ -87,7 +98,8 @@ impl<B: RequestBody> Pool<B> {
                     // Boxed: connecting is large and rare, and every request in flight has room for this future.
                     return Ok(Box::pin(self.open(target, own)).await?.into_lease());
                 }
-                Found::Nothing => self.open_for_all(target, own).await?,
+                Found::Nothing if self.streams.get() == 0 => break,
+                Found::Nothing => self.open_for_many(target, own).await?,
             }
         }
         Err(SendError::bad_answer("the endpoint accepts no HTTP/2 streams"))
@@ -117,6 +129,7 @@ impl<B: RequestBody> Pool<B> {
         }
         let mut shared = self.shared.borrow_mut();
         shared.retain(|connection| connection.is_open());
+        self.streams.set(shared.iter().find_map(|connection| connection.streams()).unwrap_or(usize::MAX));
         let newer = shared.iter().filter(|connection| match want {
             Want::Any => true,
             Want::NewerThan(birth) => connection.birth() > birth,
@@ -141,29 +154,35 @@ impl<B: RequestBody> Pool<B> {
         idle.remove(unserved)
     }
 
-    /// Opens a connection that everyone may use, or waits for the one being opened. Its failure is everyone's.
-    async fn open_for_all(self: &Rc<Self>, target: &Arc<Target>, own: &OwnAddresses) -> Result<(), SendError> {
-        let under_way = self.opening.borrow().clone().filter(|opening| opening.has_changed().is_ok());
-        let mut opening = under_way.unwrap_or_else(|| self.start_opening(target, own));
+    /// Opens a connection for this request and others, or waits for one being opened. Its failure is that of all.
+    async fn open_for_many(self: &Rc<Self>, target: &Arc<Target>, own: &OwnAddresses) -> Result<(), SendError> {
+        let mut opening = self.join_opening().unwrap_or_else(|| self.start_opening(target, own));
         let interrupted = || SendError::bad_answer("connecting was interrupted");
-        let done = opening.wait_for(Option::is_some).await.map_err(|_| interrupted())?;
-        done.clone().unwrap_or_else(|| Err(interrupted()))
+        let ended = opening.wait_for(Option::is_some).await.map_err(|_| interrupted())?;
+        ended.clone().unwrap_or_else(|| Err(interrupted()))
     }
 
-    /// The task ends with the connect timeout at the latest.
-    fn start_opening(self: &Rc<Self>, target: &Arc<Target>, own: &OwnAddresses) -> Opening {
-        let (done, opening) = watch::channel(None);
-        self.opening.replace(Some(opening.clone()));
+    fn join_opening(&self) -> Option<watch::Receiver<Ended>> {
+        let mut openings = self.openings.borrow_mut();
+        openings.retain(|opening| opening.ended.has_changed().is_ok());
+        let opening = openings.iter_mut().find(|opening| opening.waiting < self.streams.get())?;
+        opening.waiting += 1;
+        Some(opening.ended.clone())
+    }
+
+    /// Opens a connection in a task of its own, which ends with the connect timeout at the latest.
+    fn start_opening(self: &Rc<Self>, target: &Arc<Target>, own: &OwnAddresses) -> watch::Receiver<Ended> {
+        let (end, ended) = watch::channel(None);
+        self.openings.borrow_mut().push(Opening { ended: ended.clone(), waiting: 1 });
         let (pool, target, own) = (Rc::clone(self), Arc::clone(target), own.clone());
         tokio::task::spawn_local(async move {
             let opened = pool.open(&target, &own).await;
-            pool.opening.replace(None);
             if let Ok(Opened::Http1(connection)) = &opened {
                 pool.put(Rc::clone(connection));
             }
-            done.send_replace(Some(opened.map(drop)));
+            end.send_replace(Some(opened.map(drop)));
         });
-        opening
+        ended
     }
 
     async fn open(self: &Rc<Self>, target: &Target, own: &OwnAddresses) -> Result<Opened<B>, SendError> {

@@ -1,4 +1,4 @@
-//! HTTP/2 and TLS: agreed on by ALPN, verified, shared, and replaced when the peer goes away.
+//! HTTP/2: agreed on by ALPN, shared, and replaced when the peer goes away.
 #![expect(clippy::large_futures, reason = "the peers are scripted inside the test's own future")]
 
 use std::cell::{Cell, RefCell};
@@ -7,56 +7,13 @@ use std::rc::Rc;
 use ::h2::server::SendResponse;
 use ::h2::{Reason, RecvStream};
 use http::Version;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::super::SendErrorKind;
+use super::tls::{Certificates, localhost};
 use super::*;
-use crate::config::Secret;
-use crate::net::tls::server_config;
-
-/// A private CA, and a certificate for `localhost` signed by it.
-struct Certificates {
-    ca: String,
-    chain: String,
-    key: Secret,
-}
-
-impl Certificates {
-    fn new() -> Self {
-        Self::of("A Private CA")
-    }
-
-    fn of(ca: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.distinguished_name.push(DnType::CommonName, ca);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a CA");
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
-        let chain = params.signed_by(&key, &ca).expect("signed").pem();
-        Self { ca: ca.pem(), chain, key: Secret::new(key.serialize_pem()) }
-    }
-
-    fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(server_config(self.chain.as_bytes(), &self.key).expect("a usable certificate"))
-    }
-
-    fn target(&self, peer: &Peer) -> Arc<Target> {
-        let tls = ClientTls { ca_pem: Some(self.ca.as_bytes()), client_cert: None };
-        target(&localhost(peer), tls, Proxy::None)
-    }
-}
-
-fn localhost(peer: &Peer) -> String {
-    format!("https://localhost:{}", peer.address().port())
-}
 
 type H2 = ::h2::server::Connection<TlsStream<TcpStream>, Bytes>;
 
@@ -182,6 +139,28 @@ async fn a_full_connection_gets_another_beside_it() {
             assert_eq!(request.await.expect("no panic"), "served");
         }
         assert_eq!(connections.get(), 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_peer_that_allows_no_streams_is_an_error_and_not_a_loop() {
+    on_a_worker(async {
+        let (client, peer, certificates) = (client(), Peer::new().await, Certificates::new());
+        let (target, tls) = (certificates.target(&peer), certificates.acceptor());
+        let script = async {
+            let mut connection = accept(&peer, &tls, 0).await;
+            assert!(connection.accept().await.is_none(), "no stream is allowed");
+        };
+        let send = || client.send(&target, get("/"));
+        // One goes ahead of the peer's settings and waits for a stream; the other is told.
+        let answer = tokio::select! {
+            () = script => panic!("the connection was closed"),
+            answer = send() => answer,
+            answer = send() => answer,
+        };
+        let error = answer.expect_err("no place");
+        assert_eq!(error.kind, SendErrorKind::BadAnswer, "{error}");
     })
     .await;
 }
@@ -342,89 +321,6 @@ async fn dropping_an_http2_answer_or_the_wait_for_it_resets_its_stream_only() {
             client.send(&target, get("/"))
         );
         assert_eq!(text(answered).await, "after");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn without_http2_each_request_has_its_own_connection() {
-    on_a_worker(async {
-        let (client, peer, certificates) = (client(), Peer::new().await, Certificates::new());
-        let target = certificates.target(&peer);
-        let mut config =
-            ServerConfig::clone(&server_config(certificates.chain.as_bytes(), &certificates.key).expect("usable"));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let tls = TlsAcceptor::from(Arc::new(config));
-        let script = async {
-            let mut streams = Vec::new();
-            for _ in 0..5 {
-                let mut stream = tls.accept(peer.accept().await.stream).await.expect("a TLS client");
-                stream.read_u8().await.expect("a request");
-                streams.push(stream);
-            }
-            for stream in &mut streams {
-                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.expect("a listening client");
-                stream.flush().await.expect("a listening client");
-            }
-            streams
-        };
-        let requests = async {
-            let send = || async { text(client.send(&target, get("/")).await).await };
-            tokio::join!(send(), send(), send(), send(), send())
-        };
-        let (_streams, (one, ..)) = tokio::join!(script, requests);
-        assert_eq!(one, "ok");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn an_endpoint_of_an_unknown_ca_is_not_spoken_to() {
-    on_a_worker(async {
-        let (client, peer, certificates) = (client(), Peer::new().await, Certificates::new());
-        let target = Certificates::of("Another CA").target(&peer);
-        let tls = certificates.acceptor();
-        let script = async { tls.accept(peer.accept().await.stream).await.map(drop) };
-        let (served, answer) = tokio::join!(script, client.send(&target, get("/")));
-        let error = answer.expect_err("an unknown CA");
-        assert_eq!(error.kind, SendErrorKind::Tls);
-        assert!(error.to_string().contains("`ca_file`"), "{error}");
-        served.expect_err("the client refused");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_client_certificate_is_shown_where_one_is_set() {
-    on_a_worker(async {
-        let (peer, certificates) = (Peer::new().await, Certificates::new());
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(certificates.ca.as_bytes()).expect("PEM")).expect("a CA");
-        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().expect("a verifier");
-        let chain = vec![CertificateDer::from_pem_slice(certificates.chain.as_bytes()).expect("PEM")];
-        let key = PrivateKeyDer::from_pem_slice(certificates.key.expose().as_bytes()).expect("PEM");
-        let config = ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(chain, key);
-        let tls = TlsAcceptor::from(Arc::new(config.expect("a usable certificate")));
-
-        let refused = async { tls.accept(peer.accept().await.stream).await.map(drop).expect_err("no certificate") };
-        let (_, answer) = tokio::join!(refused, async { client().send(&certificates.target(&peer), get("/")).await });
-        let error = answer.expect_err("no certificate");
-        assert_eq!(error.kind, SendErrorKind::Tls, "{error}");
-
-        let settings = ClientTls {
-            ca_pem: Some(certificates.ca.as_bytes()),
-            client_cert: Some((certificates.chain.as_bytes(), &certificates.key)),
-        };
-        let target = target(&localhost(&peer), settings, Proxy::None);
-        let served = async {
-            let mut stream = tls.accept(peer.accept().await.stream).await.expect("a known client");
-            stream.read_u8().await.expect("a request");
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.expect("a listening client");
-            stream.flush().await.expect("a listening client");
-            stream
-        };
-        let (_stream, answer) = tokio::join!(served, async { text(client().send(&target, get("/")).await).await });
-        assert_eq!(answer, "ok");
     })
     .await;
 }

@@ -3,6 +3,7 @@
 mod http1;
 mod http2;
 mod route;
+mod tls;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
