@@ -207,6 +207,32 @@ async fn dropping_the_answer_or_the_wait_for_it_closes_the_connection() {
     .await;
 }
 
+#[tokio::test]
+async fn a_connection_is_free_when_the_body_has_ended_though_it_is_still_held() {
+    on_a_worker(async {
+        let (client, peer) = (client(), Peer::new().await);
+        let script = async {
+            let mut wire = peer.accept().await;
+            for framing in
+                ["content-length: 3\r\n\r\none", "transfer-encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n"].repeat(2)
+            {
+                wire.head().await;
+                wire.write(&format!("HTTP/1.1 200 OK\r\n{framing}")).await;
+            }
+        };
+        let requests = async {
+            let mut held = Vec::new();
+            for _ in 0..4 {
+                let mut body = peer.ask(&client, get("/")).await.expect("an answer").into_body();
+                while body.frame().await.is_some() {}
+                held.push(body);
+            }
+        };
+        tokio::join!(script, requests);
+    })
+    .await;
+}
+
 static BLOCK: [u8; 1 << 20] = [0; 1 << 20];
 
 #[tokio::test]
@@ -226,6 +252,26 @@ async fn an_answer_before_the_end_of_the_upload_ends_the_connection() {
         );
         assert_eq!(answer.expect("an answer").status(), 413);
         wire.closed().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn dropping_the_answer_ends_an_upload_that_is_still_under_way() {
+    on_a_worker(async {
+        let (client, peer) = (client(), Peer::new().await);
+        let (mut wire, answer) = tokio::join!(
+            async {
+                let mut wire = peer.accept().await;
+                wire.head().await;
+                wire.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n").await;
+                wire
+            },
+            peer.ask(&client, post("/", &[BLOCK.as_slice(); 64]))
+        );
+        drop(answer.expect("a head"));
+        wire.closed().await;
+        assert!(wire.read.len() < 32 << 20, "{} bytes were still uploaded", wire.read.len());
     })
     .await;
 }
