@@ -4,7 +4,9 @@
 //!   said to have changed.
 //! - An endpoint is known by its profile and id, whichever way it is written.
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
+use std::hash::Hash;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -59,12 +61,19 @@ pub fn cold(old: &Config, new: &Config) -> Vec<&'static str> {
 type Named<'a, T> = IndexMap<String, &'a T>;
 
 /// What was added to, removed from and changed in a set of named things.
-fn named<T>(what: &str, old: &Named<'_, T>, new: &Named<'_, T>, compare: fn(&T, &T) -> Vec<String>) -> Vec<String> {
+fn named<T: PartialEq>(
+    what: &str,
+    old: &Named<'_, T>,
+    new: &Named<'_, T>,
+    compare: fn(&T, &T) -> Vec<String>,
+) -> Vec<String> {
     let removed = old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("{what} {name} removed"));
-    let kept = new.iter().filter_map(|(name, new)| match old.get(name).map(|old| compare(old, new)) {
+    let kept = new.iter().filter_map(|(name, new)| match old.get(name) {
         None => Some(format!("{what} {name} added")),
-        Some(words) if words.is_empty() => None,
-        Some(words) => Some(format!("{what} {name}: {}", words.join(", "))),
+        Some(old) if old == new => None,
+        Some(old) => Some(compare(old, new).join(", "))
+            .filter(|words| !words.is_empty())
+            .map(|words| format!("{what} {name}: {words}")),
     });
     removed.chain(kept).collect()
 }
@@ -135,23 +144,20 @@ fn tokens(config: &Config) -> Named<'_, SecretSpec> {
 
 /// Profiles, and endpoints of a profile, that stand in another order than before.
 fn order(old: &Config, new: &Config) -> Vec<String> {
-    let names = |config: &Config| config.profiles.keys().cloned().collect::<Vec<_>>();
-    let ids = |config: &Config, profile: &str| -> Vec<String> {
-        endpoints(config)
-            .filter(|endpoint| endpoint.profile == profile)
-            .map(|endpoint| endpoint.id.to_owned())
-            .collect()
-    };
-    let all = moved(&names(old), &names(new)).then(|| "profiles: another order".to_owned());
-    let each = new.profiles.keys().filter(|name| moved(&ids(old, name), &ids(new, name)));
-    all.into_iter().chain(each.map(|name| format!("profile {name}: endpoints in another order"))).collect()
+    let all = moved(old.profiles.keys(), new.profiles.keys()).then(|| "profiles: another order".to_owned());
+    let each =
+        new.profiles.iter().filter(|(name, new)| old.profiles.get(*name).is_some_and(|old| moved(ids(old), ids(new))));
+    all.into_iter().chain(each.map(|(name, _)| format!("profile {name}: endpoints in another order"))).collect()
+}
+
+fn ids(profile: &ProfileSpec) -> impl Iterator<Item = &str> {
+    profile.endpoints.iter().map(|endpoint| endpoint.id.as_str())
 }
 
 /// Whether those that are in both lists stand in another order.
-fn moved(old: &[String], new: &[String]) -> bool {
-    let (before, after): (IndexMap<_, _>, IndexMap<_, _>) =
-        (old.iter().map(|name| (name, ())).collect(), new.iter().map(|name| (name, ())).collect());
-    !before.keys().filter(|name| after.contains_key(*name)).eq(after.keys().filter(|name| before.contains_key(*name)))
+fn moved<T: Hash + Eq>(old: impl Iterator<Item = T>, new: impl Iterator<Item = T>) -> bool {
+    let (old, new): (IndexSet<T>, IndexSet<T>) = (old.collect(), new.collect());
+    !old.intersection(&new).eq(new.intersection(&old))
 }
 
 /// Everything else that takes effect at once and may be shown.

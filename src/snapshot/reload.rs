@@ -95,7 +95,7 @@ impl Publisher {
             tokio::select! {
                 () = &mut stop => return,
                 change = self.watch.changed() => self.changed(change).await,
-                () = self.secrets.refreshed() => self.refresh(false).await,
+                () = self.secrets.refreshed() => self.refresh().await,
                 Some(order) = self.orders.recv() => self.obey(order),
             }
         }
@@ -105,8 +105,7 @@ impl Publisher {
         let Change { bytes, file_changed, also_changed, nudged, mode } = change;
         let refreshed = (file_changed || nudged) && self.reload(bytes, mode).await;
         if !refreshed && (also_changed || nudged) {
-            // Certificates may have changed too; nobody compares those.
-            self.refresh(true).await;
+            self.refresh().await;
         }
     }
 
@@ -147,22 +146,21 @@ impl Publisher {
             tracing::warn!(report = loaded.report(false), "warnings");
         }
         let before = self.cell.load();
-        let words = changes(&before.config, &config).words;
         self.watch.set_also(self.secrets.files(&config));
         let resolved = self.secrets.resolve_within(&config, PATIENCE).await;
         let restart_required = cold(&self.started, &config);
         self.publish(&config, resolved, &loaded.sha256, before.generation + 1, |publisher, after| {
             let fresh = ReloadStatus { mode, restart_required, ..ReloadStatus::new(after) };
             publisher.status.send_replace(fresh);
-            publisher.tell_reloaded(words);
+            publisher.tell_reloaded(changes(&before.config, &after.config).words);
         });
     }
 
-    /// Looks up the secrets again, and publishes if they differ, or in any case if `anyway`.
-    async fn refresh(&mut self, anyway: bool) {
+    /// Looks up secrets and certificates again, and publishes if they differ.
+    async fn refresh(&mut self) {
         let before = self.cell.load();
         let resolved = self.secrets.resolve_within(&before.config, PATIENCE).await;
-        if anyway || resolved != self.resolved {
+        if resolved != self.resolved {
             self.publish(&before.config, resolved, &before.sha256, before.generation, |_, _| ());
         }
     }

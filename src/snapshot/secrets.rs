@@ -80,7 +80,7 @@ impl Secrets {
         env.chain(reference::files(config)).map(|path| self.place.dir.join(path)).collect()
     }
 
-    /// Resolves every reference of `config`, waiting for programs that are run for the first time until they answer or
+    /// Resolves every reference of `config` and reads its certificates, waiting for programs that are run for the first time until they answer or
     /// time out.
     pub async fn resolve(&mut self, config: &Config) -> Resolved {
         self.resolve_within(config, Duration::MAX).await
@@ -92,7 +92,12 @@ impl Secrets {
         let specs: Vec<_> = reference::secrets(config).map(|(spec, kind)| (spec.clone(), kind)).collect();
         self.want(&specs);
         let (place, wanted) = (self.place.clone(), specs.clone());
-        let found = tokio::task::spawn_blocking(move || place.look_up(&wanted));
+        let certificates = reference::certificates(config).map(Path::to_owned).collect();
+        let found = tokio::task::spawn_blocking(move || {
+            let mut found = place.look_up(&wanted);
+            place.read_certificates(certificates, &mut found);
+            found
+        });
         // What does not answer in time is told as running.
         drop(timeout(patience, self.first_answers()).await);
         let mut resolved = found.await.unwrap_or_default();

@@ -25,9 +25,12 @@ impl EndpointRef<'_> {
 
 /// Every endpoint of `config`, in file order, those that take no traffic included.
 pub(super) fn endpoints(config: &Config) -> impl Iterator<Item = EndpointRef<'_>> {
-    config.profiles.iter().flat_map(|(name, of)| {
-        let short = of.shorthand.iter().map(|fields| (name.as_str(), &**fields));
-        let listed = of.endpoints.iter().map(|endpoint| (endpoint.id.as_str(), &endpoint.fields));
-        short.chain(listed).map(move |(id, fields)| EndpointRef { profile: name, of, id, fields })
-    })
+    config.profiles.iter().flat_map(|(name, profile)| of_profile(name, profile))
+}
+
+/// Every endpoint of one profile, in file order.
+pub(super) fn of_profile<'a>(name: &'a str, of: &'a ProfileSpec) -> impl Iterator<Item = EndpointRef<'a>> {
+    let short = of.shorthand.iter().map(move |fields| (name, &**fields));
+    let listed = of.endpoints.iter().map(|endpoint| (endpoint.id.as_str(), &endpoint.fields));
+    short.chain(listed).map(move |(id, fields)| EndpointRef { profile: name, of, id, fields })
 }

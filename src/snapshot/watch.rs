@@ -95,9 +95,17 @@ struct Bell {
 /// A look under way, and the reasons for it.
 #[derive(Debug)]
 struct Looking {
-    seen: JoinHandle<(Text, Stamps)>,
+    seen: JoinHandle<Seen>,
     event: bool,
     nudged: bool,
+}
+
+/// What a look has shown, and when.
+#[derive(Debug)]
+struct Seen {
+    at: Moment,
+    text: Text,
+    stamps: Stamps,
 }
 
 /// Follows one file, and others beside it.
@@ -187,28 +195,26 @@ impl Watch {
     /// somebody asks.
     pub async fn changed(&mut self) -> Change {
         loop {
-            let (text, stamps, nudged) = self.look().await;
-            let now = Moment::now();
-            let text = self.text.see(now, text, Text::beside);
-            let also = self.also.see(now, stamps, Stamps::beside);
+            let (Seen { at, text, stamps }, nudged) = self.look().await;
+            let text = self.text.see(at, text, Text::beside);
+            let also = self.also.see(at, self.also.told.renewed(&stamps), Stamps::beside);
             if nudged || text == Verdict::Ready || also == Verdict::Ready {
                 return self.tell(nudged, text, also);
             }
+            let now = Moment::now();
             self.rest(pause(text, now).min(pause(also, now))).await;
         }
     }
 
     /// Looks at the files, away from this thread: a network filesystem may take its time.
-    async fn look(&mut self) -> (Text, Stamps, bool) {
+    async fn look(&mut self) -> (Seen, bool) {
         let looking = self.looking.take().unwrap_or_else(|| self.start_looking());
         let looking = self.looking.insert(looking);
         let seen = (&mut looking.seen).await;
         let (event, nudged) = (looking.event, looking.nudged);
         self.looking = None;
         self.heard |= event;
-        // A look that panicked saw nothing new.
-        let (text, stamps) = seen.unwrap_or_else(|_| (self.text.seen.clone(), self.also.seen.clone()));
-        (text, self.also.told.renewed(&stamps), nudged)
+        (seen.unwrap_or_else(|_| self.deaf()), nudged)
     }
 
     fn start_looking(&self) -> Looking {
@@ -218,9 +224,17 @@ impl Watch {
         let (path, ears, also) = (Arc::clone(&self.path), Arc::clone(&self.ears), self.also.told.files());
         let seen = tokio::task::spawn_blocking(move || {
             ears.lock().unwrap_or_else(PoisonError::into_inner).turn_to(&together(&path, &also), event);
-            (Text::of(&path), Stamps::of(also))
+            Seen { at: Moment::now(), text: Text::of(&path), stamps: Stamps::of(also) }
         });
         Looking { seen, event, nudged }
+    }
+
+    /// A look panicked: the watcher's thread is gone, so it is done without from now on. Nothing new was seen.
+    fn deaf(&mut self) -> Seen {
+        let ears = std::mem::replace(&mut self.ears, Arc::new(Mutex::new(Ears::new(None))));
+        // Dropped, it would panic again.
+        std::mem::forget(ears);
+        Seen { at: Moment::now(), text: self.text.seen.clone(), stamps: self.also.seen.clone() }
     }
 
     fn tell(&mut self, nudged: bool, text: Verdict, also: Verdict) -> Change {

@@ -1,7 +1,7 @@
 //! Finds the secrets that need no program: literals, variables, files.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -14,8 +14,8 @@ use crate::config::units::Size;
 use crate::config::{Secret, SecretSpec};
 use crate::snapshot::read;
 
-/// The largest file that can be a secret; a private key with its chain fits.
-const CAP: Size = Size(256 << 10);
+/// The largest file with a secret or certificates; the system's whole collection has about 256 KiB.
+const CAP: Size = Size::mib(1);
 /// Where references are looked up.
 #[derive(Clone)]
 pub(super) struct Place {
@@ -43,6 +43,14 @@ impl Place {
         found
     }
 
+    /// Reads files with certificates.
+    pub(super) fn read_certificates(&self, paths: Vec<PathBuf>, found: &mut Resolved) {
+        for path in paths {
+            let contents = self.read(&path);
+            found.insert_certificate(path, contents);
+        }
+    }
+
     fn variable(&self, name: &str, dotenv: &Dotenv) -> Answer {
         let set = (self.env)(name);
         let own = set.as_ref().filter(|value| !value.is_empty());
@@ -55,10 +63,14 @@ impl Place {
     }
 
     fn contents(&self, path: &Path) -> Answer {
-        let unreadable = |error| Unresolved::Unreadable { path: path.to_owned(), why: read::words(&error) };
-        let bytes = Zeroizing::new(read::bounded(&self.dir.join(path), CAP).map_err(unreadable)?);
+        let bytes = Zeroizing::new(self.read(path)?);
         let text = std::str::from_utf8(&bytes).map_err(|_| Unresolved::unfit(path.display(), Fault::Invisible))?;
         Ok(Secret::new(text.trim()))
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>, Unresolved> {
+        let unreadable = |error| Unresolved::Unreadable { path: path.to_owned(), why: read::words(&error) };
+        read::bounded(&self.dir.join(path), CAP).map_err(unreadable)
     }
 
     fn needs_dotenv(&self, specs: &[(SecretSpec, Use)]) -> bool {

@@ -31,8 +31,13 @@ pub(super) fn files(config: &Config) -> impl Iterator<Item = &Path> {
         SecretSpec::File(file) => Some(file.file.as_path()),
         _ => None,
     });
+    secrets.chain(certificates(config))
+}
+
+/// Every file with certificates.
+pub(super) fn certificates(config: &Config) -> impl Iterator<Item = &Path> {
     let trusted = serving(config).filter_map(|endpoint| endpoint.fields.ca_file.as_deref());
-    secrets.chain(trusted).chain(identities(config).map(|tls| tls.cert.as_path()))
+    trusted.chain(identities(config).map(|tls| tls.cert.as_path()))
 }
 
 fn serving(config: &Config) -> impl Iterator<Item = EndpointRef<'_>> {

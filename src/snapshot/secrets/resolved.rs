@@ -1,8 +1,9 @@
 //! What the references of a file came to.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::reference::Use;
 use super::unresolved::{Fault, Unresolved};
@@ -29,8 +30,20 @@ struct Literal(Secret);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resolved {
     answers: HashMap<Key, Answer>,
+    /// Files with certificates, by their path as written.
+    certificates: HashMap<PathBuf, Result<Contents, Unresolved>>,
     /// What is to be said about the sources, in words.
     pub warnings: Vec<String>,
+}
+
+/// What a file holds; not shown, a private key may stand beside the certificates.
+#[derive(Clone, PartialEq, Eq)]
+struct Contents(Vec<u8>);
+
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
 }
 
 impl Key {
@@ -54,6 +67,18 @@ impl Resolved {
     /// The secret that `spec` refers to: a key or token of visible ASCII (at most 16 KiB), or a private key; never empty.
     pub fn get(&self, spec: &SecretSpec) -> Result<&Secret, &Unresolved> {
         self.answers.get(&Key::of(spec)).map_or(Err(&Unresolved::Unused), Result::as_ref)
+    }
+
+    /// The contents of a certificate file, `path` as written in the file.
+    pub fn certificate(&self, path: &Path) -> Result<&[u8], &Unresolved> {
+        self.certificates
+            .get(path)
+            .map_or(Err(&Unresolved::Unused), |found| found.as_ref().map(|contents| contents.0.as_slice()))
+    }
+
+    /// Takes in the contents of a certificate file.
+    pub(super) fn insert_certificate(&mut self, path: PathBuf, found: Result<Vec<u8>, Unresolved>) {
+        self.certificates.insert(path, found.map(Contents));
     }
 
     /// Makes every secret unable to leave through a log.

@@ -73,7 +73,7 @@ async fn every_kind_of_reference_resolves_or_says_why_not() {
     write("blank", b" \n");
     write("two", b"sk-canary\nsk-canary");
     write("binary", b"sk-canary\xff");
-    write("big", &vec![b'k'; 256 * 1024 + 1]);
+    write("big", &vec![b'k'; 1024 * 1024 + 1]);
     for (spec, expected) in [
         (spec("\"sk-literal\""), "sk-literal"),
         (spec("\"\""), "the literal is empty"),
@@ -91,7 +91,7 @@ async fn every_kind_of_reference_resolves_or_says_why_not() {
         (spec(r#"{"file":"blank"}"#), "blank is empty"),
         (spec(r#"{"file":"two"}"#), "two has a line break or NUL in it"),
         (spec(r#"{"file":"binary"}"#), "binary has characters in it that are not visible ASCII"),
-        (spec(r#"{"file":"big"}"#), "big cannot be read: it is larger than 256KiB"),
+        (spec(r#"{"file":"big"}"#), "big cannot be read: it is larger than 1MiB"),
         (spec(r#"{"file":"."}"#), ". cannot be read: it is a directory"),
         (sh("echo sk-canary-command"), "sk-canary-command"),
         (sh("echo sk-canary; exit 1"), "command sh exited with 1"),
@@ -127,7 +127,7 @@ async fn no_secret_is_shown_by_anything() {
 }
 
 #[tokio::test]
-async fn a_private_key_may_have_lines() {
+async fn a_private_key_may_have_lines_and_its_certificate_is_read_too() {
     let dir = dir();
     let pem = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----";
     fs::write(dir.path().join("server.key"), format!("{pem}\n")).expect("writable");
@@ -136,6 +136,11 @@ async fn a_private_key_may_have_lines() {
     config.server.tls = Some(crate::config::model::ServerTls { cert: "server.pem".into(), key: key.clone() });
     let mut secrets = secrets(&dir);
     assert_eq!(shown(secrets.resolve(&config).await.get(&key)), pem);
+    fs::write(dir.path().join("server.pem"), "certificates").expect("writable");
+    let before = secrets.resolve(&config).await;
+    assert_eq!(before.certificate(Path::new("server.pem")), Ok(b"certificates".as_slice()));
+    fs::remove_file(dir.path().join("server.pem")).expect("removed");
+    assert_ne!(before, secrets.resolve(&config).await, "a certificate that changed is news");
     let watched = secrets.files(&config);
     assert_eq!(watched, [".env", "server.key", "server.pem"].map(|name| dir.path().join(name)));
 }
