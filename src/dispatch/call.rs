@@ -169,7 +169,9 @@ pub fn upward(headers: HeaderMap) -> HeaderMap {
 
 /// The headers of an answer that go down.
 pub fn downward(headers: HeaderMap) -> HeaderMap {
-    const HOP_BY_HOP: [HeaderName; 6] = [
+    const HOP_BY_HOP: [HeaderName; 8] = [
+        HeaderName::from_static("proxy-authenticate"),
+        HeaderName::from_static("proxy-authentication-info"),
         CONNECTION,
         TRANSFER_ENCODING,
         TRAILER,
@@ -177,5 +179,6 @@ pub fn downward(headers: HeaderMap) -> HeaderMap {
         HeaderName::from_static("keep-alive"),
         HeaderName::from_static("proxy-connection"),
     ];
-    end_to_end(headers, |name| HOP_BY_HOP.contains(name))
+    // No page may read an answer: an upstream's permission is not ours.
+    end_to_end(headers, |name| HOP_BY_HOP.contains(name) || name.as_str().starts_with("access-control-"))
 }

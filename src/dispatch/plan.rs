@@ -21,9 +21,6 @@ use crate::upstream::eligible::{Ask, last_resort};
 use crate::upstream::endpoint::{Endpoint, EndpointId};
 use crate::upstream::profile::Profile;
 
-/// How many picks of another provider group are passed over in search of the conversation's own.
-const PASSED_OVER: usize = 64;
-
 /// Where one request goes.
 #[derive(Debug)]
 pub struct Plan {
@@ -146,20 +143,12 @@ impl Plan {
         ask: &Ask<'_>,
         now: Moment,
     ) -> Option<Ticket> {
-        if profile.endpoints.iter().all(|endpoint| *endpoint.group != *group) {
-            return None;
-        }
-        let mut passed_over = self.tried.clone();
-        for _ in 0..PASSED_OVER {
-            let endpoint = Arc::clone(&profile.endpoints[picker.pick(profile, ask, &passed_over, now)?]);
-            passed_over.insert(&endpoint);
-            if *endpoint.group == *group
-                && let Some(ticket) = self.begin(&endpoint, ask, now)
-            {
+        loop {
+            let endpoint = Arc::clone(&profile.endpoints[picker.pick_of_group(profile, group, ask, &self.tried, now)?]);
+            if let Some(ticket) = self.begin(&endpoint, ask, now) {
                 return Some(ticket);
             }
         }
-        None
     }
 
     /// The endpoint this conversation used within the profile's time.

@@ -162,6 +162,7 @@ impl Relay {
     fn poll(&mut self, cx: &mut Context<'_>) -> Polled {
         if let Some(piece) = self.held.pop_front() {
             self.journal.record.bytes_out += piece.len() as u64;
+            self.settle_if_over();
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         if self.phase == Phase::Ended {
@@ -186,6 +187,7 @@ impl Relay {
                 Shape::Opaque => {}
             }
         }
+        self.settle_if_over();
         Poll::Ready(Some(Ok(frame)))
     }
 
@@ -212,6 +214,14 @@ impl Relay {
         }
         self.settle();
         Poll::Ready(None)
+    }
+
+    /// An answer of known length is over with its last byte: nobody asks for what comes after it.
+    fn settle_if_over(&mut self) {
+        let over = self.held.is_empty() && self.rest.as_ref().is_none_or(HttpBody::is_end_stream);
+        if over && (self.shape != Shape::Events || self.gate.scanner.seen().is_complete()) {
+            self.settle();
+        }
     }
 
     fn settle(&mut self) {

@@ -122,7 +122,10 @@ impl<'a> Run<'a> {
         let counts = self.call.kind == Kind::Messages || attempted.outcome == Outcome::Local;
         let outcome = if counts { &attempted.outcome } else { &Outcome::Cancelled };
         flight.finish(outcome, &attempted.detail);
-        self.last = Some(attempted);
+        // The last answer is worth more than a later silence.
+        if attempted.answer.is_some() || self.last.as_ref().is_none_or(|last| last.answer.is_none()) {
+            self.last = Some(attempted);
+        }
     }
 
     /// Sends an endpoint's answer down.

@@ -8,14 +8,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 /// How long a connection may take for what.
 #[derive(Clone, Copy, Debug)]
@@ -78,25 +78,30 @@ impl Activity {
         self.head.take().contradicts()
     }
 
-    /// Waits until the client has taken too long for something.
+    /// Waits until the client has taken too long for something. To be polled after each poll of the connection, which may
+    /// have changed what is waited for.
     pub async fn expired(&self) {
-        loop {
-            let ends = self.ends();
-            if ends <= Instant::now() {
-                return;
-            }
-            tokio::time::sleep_until(ends).await;
-        }
+        let mut timer = pin!(tokio::time::sleep(self.patience.keep_alive));
+        std::future::poll_fn(|cx| self.poll_expired(timer.as_mut(), cx)).await;
     }
 
-    fn ends(&self) -> Instant {
-        let phase_ends = match self.phase.get() {
-            Phase::Idle => self.since.get() + self.patience.keep_alive,
-            Phase::Head => self.since.get() + self.patience.header,
-            Phase::Busy => Instant::now() + self.patience.keep_alive.max(Duration::from_secs(1)),
+    fn poll_expired(&self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(ends) = self.ends() else { return Poll::Pending };
+        if timer.deadline() != ends {
+            timer.as_mut().reset(ends);
+        }
+        timer.poll(cx)
+    }
+
+    /// When patience ends with what the client does now; `None` while all it does is wait for an answer.
+    fn ends(&self) -> Option<Instant> {
+        let phase = match self.phase.get() {
+            Phase::Idle => Some(self.since.get() + self.patience.keep_alive),
+            Phase::Head => Some(self.since.get() + self.patience.header),
+            Phase::Busy => None,
         };
-        let write_ends = self.write_blocked.get().map(|since| since + self.patience.write);
-        write_ends.map_or(phase_ends, |write_ends| write_ends.min(phase_ends))
+        let write = self.write_blocked.get().map(|since| since + self.patience.write);
+        [phase, write].into_iter().flatten().min()
     }
 
     fn enter(&self, phase: Phase) {

@@ -265,7 +265,10 @@ impl<'a> Address<'a> {
             Some(colon) if !authority.ends_with(']') => &authority[..colon],
             _ => authority,
         };
-        Self { origin, host, prefix: prefix.strip_suffix('/').unwrap_or(prefix) }
+        // Validation warns of `/v1` at the end; the client says it again.
+        let prefix = prefix.trim_end_matches('/');
+        let prefix = prefix.strip_suffix("/v1/messages").or_else(|| prefix.strip_suffix("/v1")).unwrap_or(prefix);
+        Self { origin, host, prefix }
     }
 }
 
@@ -279,6 +282,8 @@ mod tests {
             ("https://api.anthropic.com", "https://api.anthropic.com", "api.anthropic.com", ""),
             ("https://api.z.ai/api/anthropic", "https://api.z.ai", "api.z.ai", "/api/anthropic"),
             ("http://127.0.0.1:8080/a/", "http://127.0.0.1:8080", "127.0.0.1", "/a"),
+            ("http://h/a/v1", "http://h", "h", "/a"),
+            ("http://h/v1/messages/", "http://h", "h", ""),
             ("http://[::1]:8080/", "http://[::1]:8080", "[::1]", ""),
             ("http://[::1]", "http://[::1]", "[::1]", ""),
         ] {

@@ -2,7 +2,8 @@
 //! Finagle's Peak EWMA.
 //!
 //! It jumps up at once and comes down slowly. It fades while nothing is in flight, so that an endpoint that was slow is
-//! asked again some time, by one request and not by a herd. What was never measured is expected to take a second.
+//! asked again some time, by one request and not by a herd. What was never measured is asked at once by one request, and
+//! expected to take a second until that is answered.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::time::Moment;
 
 /// Time in which an old measurement loses most of its say.
 const TAU_MILLIS: f64 = 10_000.0;
-/// What is expected of an endpoint nobody has asked yet.
+/// What is expected of an endpoint that has not answered its first request yet.
 const UNKNOWN: Duration = Duration::from_secs(1);
 /// What a failure counts as, at least: fast failures must not attract traffic.
 const PENALTY: Duration = Duration::from_secs(5);
@@ -42,7 +43,7 @@ impl Latency {
     pub(super) fn expected(&self, idle: bool, now: Moment) -> u64 {
         let word = self.0.load(Ordering::Relaxed);
         if word == 0 {
-            return u64::try_from(UNKNOWN.as_micros()).unwrap_or(u64::MAX);
+            return if idle { 1 } else { u64::try_from(UNKNOWN.as_micros()).unwrap_or(u64::MAX) };
         }
         let faded = if idle { weight(age(word, now)) } else { 1.0 };
         whole(micros(word) * faded).max(1)

@@ -77,7 +77,7 @@ replaced! {
     an_html_page_is_not_an_answer: Reply::new(200, "text/html", "<html>maintenance</html>"), EjectedAtTheThreshold;
     an_error_inside_a_200_is_not_an_answer: Reply::json(200, messages::error("api_error", "x")), EjectedAtTheThreshold;
     a_foreign_error_inside_a_200_is_not_an_answer:
-        Reply::json(200, r#"{"error":{"code":"1302","message":"too many"}}"#), EjectedAtTheThreshold;
+        Reply::json(200, r#"{"error":{"code":"1302","message":"too many"}}"#), OutAtOnce;
     garbage_is_not_an_answer: Reply::raw("\u{0}\u{1}\u{2} what is this\r\n\r\n"), EjectedAtTheThreshold;
     an_end_before_the_head_is_a_failure: Reply::raw("HTTP/1.1 200 OK\r\ncontent-ty").end(End::Eof), EjectedAtTheThreshold;
     a_reset_before_the_head_is_a_failure: Reply::raw("").end(End::Reset), EjectedAtTheThreshold;
@@ -85,7 +85,7 @@ replaced! {
     a_head_of_a_thousand_fields_is_a_failure:
         (0..1000).fold(Reply::json(200, "{}"), |reply, n| reply.header(&format!("x-{n}"), "1")), EjectedAtTheThreshold;
     endless_interim_answers_are_a_failure:
-        Reply::json(200, "{}").preceded_by("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(200)), EjectedAtTheThreshold;
+        Reply::json(200, "{}").preceded_by("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(40_000)), EjectedAtTheThreshold;
     silence_is_a_failure_after_first_byte: Reply::hang(), EjectedAtTheThreshold;
     a_500_in_chunks_goes_to_the_next_endpoint:
         Reply::error(500, "api_error", "x").framing(Framing::Chunked), EjectedAtTheThreshold;
