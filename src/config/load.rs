@@ -70,8 +70,12 @@ impl Loaded {
     }
 
     /// In the order of the file, and without a configuration if there is an error.
+    ///
+    /// What is wrong with an anchored value is found at each alias; it is said once.
     fn settled(mut self) -> Self {
-        self.diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
+        let diagnostics = &mut self.diagnostics;
+        diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column, diagnostic.code));
+        diagnostics.dedup_by(|b, a| a.span.is_some() && (&a.span, a.code, &a.message) == (&b.span, b.code, &b.message));
         if self.errors() > 0 {
             self.config = None;
         }

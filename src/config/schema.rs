@@ -159,6 +159,11 @@ mod tests {
         assert!(stored == text, "schema/qcc.schema.json is stale; run the tests with QCC_BLESS=1");
     }
 
+    #[test]
+    fn the_schema_is_a_schema() {
+        jsonschema::draft202012::meta::validate(schema()).expect("draft 2020-12 accepts it");
+    }
+
     fn walk(at: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
         visit(at, schema);
         let children = schema.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value));

@@ -25,3 +25,4 @@ mod reload;
 mod sources;
 mod stream_failure;
 mod support;
+mod validate;

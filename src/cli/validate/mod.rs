@@ -80,6 +80,7 @@ fn stdin() -> Loaded {
     let read = io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes);
     match read {
         Ok(_) => config::load_bytes(Path::new("<stdin>"), &bytes),
+        // Whatever it is, it is said as of a file.
         Err(_) => config::load(Path::new("/dev/stdin")),
     }
 }

@@ -21,7 +21,7 @@ fn lines(loaded: &Loaded) -> String {
 }
 
 fn compare(kind: &str, check: impl Fn(&Loaded) -> bool) {
-    let mut wrong = String::new();
+    let mut wrong = Vec::new();
     for file in fixtures(kind) {
         let loaded = load(&file);
         let expected = file.with_extension("expected");
@@ -32,10 +32,10 @@ fn compare(kind: &str, check: impl Fn(&Loaded) -> bool) {
         let found = lines(&loaded);
         if expected != found || !check(&loaded) {
             let report = loaded.report(false);
-            wrong.push_str(&format!("== {}\nexpected:\n{expected}found:\n{found}{report}\n", file.display()));
+            wrong.push(format!("== {}\nexpected:\n{expected}found:\n{found}{report}\n", file.display()));
         }
     }
-    assert!(wrong.is_empty(), "{wrong}");
+    assert!(wrong.is_empty(), "{}", wrong.concat());
 }
 
 #[test]

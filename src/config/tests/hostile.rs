@@ -78,12 +78,12 @@ fn fifty_megabytes_are_refused_unread() {
 
 #[test]
 fn a_huge_alias_bomb_costs_nothing() {
-    let mut text = "x-0: &b0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for level in 1..60 {
-        let items = vec![format!("*b{}", level - 1); 10].join(", ");
-        text.push_str(&format!("x-{level}: &b{level} [{items}]\n"));
-    }
-    let loaded = load_bytes(Path::new("qcc.yaml"), text.as_bytes());
+    let level = |level: usize| match level.checked_sub(1) {
+        Some(below) => format!("x-{level}: &b{level} [{}]", vec![format!("*b{below}"); 10].join(", ")),
+        None => "x-0: &b0 [x, x, x, x, x, x, x, x, x, x]".to_owned(),
+    };
+    let text: Vec<String> = (0..60).map(level).collect();
+    let loaded = load_bytes(Path::new("qcc.yaml"), text.join("\n").as_bytes());
     assert!(matches!(only_code(&loaded), "too-many-nodes" | "too-deep"));
 }
 
@@ -98,8 +98,8 @@ fn a_million_brackets_do_not_overflow_the_stack() {
 
 #[test]
 fn a_report_shows_fifty_and_counts_the_rest() {
-    let text: String = (0..120).map(|n| format!("bogus{n}: 1\n")).collect();
-    let loaded = load_bytes(Path::new("qcc.yaml"), text.as_bytes());
+    let text: Vec<String> = (0..120).map(|n| format!("bogus{n}: 1")).collect();
+    let loaded = load_bytes(Path::new("qcc.yaml"), text.join("\n").as_bytes());
     assert_eq!(loaded.errors(), 120);
     let report = loaded.report(false);
     assert_eq!(report.matches("error[unknown-key]").count(), 49 + 1 - loaded.warnings());
@@ -117,13 +117,13 @@ fn the_digest_is_that_of_the_raw_bytes() {
 
 #[test]
 fn ten_thousand_endpoints_load_soon() {
-    let mut text = "version: 1\nprofiles:\n  p:\n    tier: primary\n    endpoints:\n".to_owned();
-    for n in 0..10_000 {
+    let endpoint = |n| {
         let more = "weight: 50, priority: 2, models: { \"claude-*\": m }, timeouts: { first_byte: 2m }";
-        text.push_str(&format!(
-            "      - {{ id: e{n}, base_url: \"https://a{n}.example\", api_key: {{ env: K{n} }}, {more} }}\n"
-        ));
-    }
+        format!("      - {{ id: e{n}, base_url: \"https://a{n}.example\", api_key: {{ env: K{n} }}, {more} }}")
+    };
+    let endpoints: Vec<String> = (0..10_000).map(endpoint).collect();
+    let head = "version: 1\nprofiles:\n  p:\n    tier: primary\n    endpoints:\n";
+    let text = format!("{head}{}\n", endpoints.join("\n"));
     let start = std::time::Instant::now();
     let loaded = load_bytes(Path::new("qcc.yaml"), text.as_bytes());
     println!("10,000 endpoints, {} KiB: {:?}", text.len() >> 10, start.elapsed());

@@ -95,10 +95,10 @@ pub(super) fn keys_fit_auth(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
                 findings
                     .push(Finding::warning("unused-key", &place.key("api_key"), message).at_key().help("remove it"));
             }
-            (Auth::XApiKey | Auth::Bearer, None) if scope.intact(&place) => {
+            (Auth::XApiKey | Auth::Bearer, None) if scope.intact(place) => {
                 let message = format!("the endpoint `{id}` needs an `api_key`");
                 let help = "for example `api_key: { env: MY_KEY }`; or `auth: passthrough` to send the client's own";
-                findings.push(Finding::error("key-missing", &place, message).help(help));
+                findings.push(Finding::error("key-missing", place, message).help(help));
             }
             _ => {}
         }

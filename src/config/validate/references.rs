@@ -15,11 +15,11 @@ pub(super) fn literals_are_warned_about(scope: &Scope<'_>, findings: &mut Vec<Fi
         let SecretSpec::Literal(secret) = spec else { continue };
         if secret.expose().trim().is_empty() {
             let message = format!("the {what} is empty");
-            findings.push(Finding::error("empty-secret", &place, message).help("for example `{ env: MY_KEY }`"));
+            findings.push(Finding::error("empty-secret", place, message).help("for example `{ env: MY_KEY }`"));
         } else {
             let message = format!("the {what} stands in the file, in clear, and the file is meant for git");
             let help = "write `{ env: NAME }`, `{ file: PATH }` or `{ command: [...] }` instead";
-            findings.push(Finding::warning("literal-secret", &place, message).help(help));
+            findings.push(Finding::warning("literal-secret", place, message).help(help));
         }
     }
 }
@@ -30,7 +30,7 @@ pub(super) fn literals_can_be_sent(scope: &Scope<'_>, findings: &mut Vec<Finding
         let SecretSpec::Literal(secret) = spec else { continue };
         if *what != "private key" && !is_plain(secret.expose().trim()) {
             let message = format!("the {what} holds characters that cannot be sent in a header");
-            findings.push(Finding::error("secret-characters", &place, message));
+            findings.push(Finding::error("secret-characters", place, message));
         }
     }
 }
