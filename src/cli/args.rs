@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::demo::DemoArgs;
 use super::init::InitArgs;
 use super::proxy::ProxyCommand;
 use super::validate::ValidateArgs;
@@ -22,6 +23,8 @@ pub(super) struct Args {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// See the proxy work, and break, over simulated endpoints: no key, no network.
+    Demo(DemoArgs),
     /// Write a commented starter qcc.yaml; never overwrites one.
     Init(InitArgs),
     /// Run the proxy.

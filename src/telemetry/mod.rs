@@ -10,3 +10,4 @@ mod sink;
 mod text;
 
 pub use event::{Event, Events};
+pub(crate) use text::escape;
