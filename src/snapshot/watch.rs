@@ -114,8 +114,8 @@ pub struct Watch {
     bell: Arc<Bell>,
     ears: Arc<Mutex<Ears>>,
     looking: Option<Looking>,
-    /// Whether an event told of the change under way.
-    heard: bool,
+    /// Whether the change under way was found by the slow tick, without any event.
+    by_tick: bool,
     text: Followed<Text>,
     also: Followed<Stamps>,
 }
@@ -165,7 +165,7 @@ impl Watch {
             bell,
             ears: Arc::new(Mutex::new(ears)),
             looking: None,
-            heard: false,
+            by_tick: false,
         }
     }
 
@@ -213,7 +213,7 @@ impl Watch {
         let seen = (&mut looking.seen).await;
         let (event, nudged) = (looking.event, looking.nudged);
         self.looking = None;
-        self.heard |= event;
+        self.by_tick &= !event;
         (seen.unwrap_or_else(|_| self.deaf()), nudged)
     }
 
@@ -238,7 +238,7 @@ impl Watch {
     }
 
     fn tell(&mut self, nudged: bool, text: Verdict, also: Verdict) -> Change {
-        let mode = if std::mem::take(&mut self.heard) { Mode::Events } else { Mode::Polling };
+        let mode = if std::mem::take(&mut self.by_tick) { Mode::Polling } else { Mode::Events };
         let file_changed = (nudged || text == Verdict::Ready) && self.text.tell();
         let also_changed = (nudged || also == Verdict::Ready) && self.also.tell();
         Change { bytes: self.current(), file_changed, also_changed, nudged, mode }
@@ -246,10 +246,10 @@ impl Watch {
 
     /// Until something may have happened, at most `wait`.
     async fn rest(&mut self, wait: Duration) {
-        if wait == TICK {
-            self.heard = false;
-        }
-        if tokio::time::timeout(wait, self.bell.rung.notified()).await.is_ok() {
+        self.by_tick &= wait != TICK;
+        let rung = tokio::time::timeout(wait, self.bell.rung.notified()).await.is_ok();
+        self.by_tick |= wait == TICK && !rung;
+        if rung {
             tokio::time::sleep(BURST).await;
         }
     }
