@@ -153,7 +153,6 @@ impl Search<'_> {
         let raw = self.text.get(node.span.clone()).unwrap_or_default();
         let host = raw.find("://").map_or(0, |at| at + 3);
         let end = raw[host..].find(['/', '?', '#']).map_or(raw.len(), |at| host + at);
-        self.url("", &node.span);
         self.spans.push(node.span.start + end..node.span.end);
     }
 

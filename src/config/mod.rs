@@ -1,4 +1,13 @@
 //! What the file says, and everything wrong with it.
+//!
+//! `source` (bytes) -> `parse` (a tree with spans) -> `document` (its plain value) -> `schema`, `violation` (what has the wrong
+//! shape) -> `salvage` (what is left) -> [`model`] (types) -> `validate` (rules) -> [`Loaded`] -> `report` (for people, secrets
+//! blanked by `mask`).
+//!
+//! - [`load()`] is the only way from a file to a [`Config`]; what it accepts is what the proxy runs;
+//! - problems are data, a list of [`Diagnostic`]: all of them, each at its character;
+//! - nothing shown holds a secret;
+//! - it changes no file, resolves no secret (only [`resolve`] looks for them, when asked) and runs no command.
 
 mod diagnostic;
 mod document;
@@ -11,6 +20,7 @@ mod place;
 mod report;
 mod salvage;
 mod scalar;
+mod source;
 mod syntax;
 #[cfg(test)]
 mod tests;
@@ -24,8 +34,9 @@ pub mod secret;
 pub mod units;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use load::{Loaded, MAX_BYTES, load, load_bytes, resolve};
+pub use load::{Loaded, load, load_bytes, resolve};
 pub use locate::{NotFound, instance_id, locate};
 pub use model::Config;
 pub use schema::schema;
 pub use secret::{Secret, SecretSpec};
+pub use source::MAX_BYTES;
