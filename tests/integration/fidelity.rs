@@ -218,9 +218,11 @@ async fn compressed_answers_arrive_compressed_and_unchanged() {
         let upstream = Upstream::always(Reply::json(200, body.clone()).header("content-encoding", coding)).await;
         let proxy = plain(&upstream).await;
         let request = Request::unary().header("accept-encoding", "gzip, deflate, br, zstd");
+        let length = body.len().to_string();
         let answer = proxy.send(&request).await;
         answer.assert_served();
         assert_eq!((sha256(&answer.body), answer.header("content-encoding")), (sha256(&body), Some(coding)));
+        assert_eq!(answer.values("content-length"), [length]);
         assert_eq!(upstream.only().header("accept-encoding"), Some("gzip, deflate, br, zstd"));
     }
 }

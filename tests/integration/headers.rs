@@ -243,6 +243,18 @@ async fn other_paths_are_forwarded_to_the_active_profile() {
 }
 
 #[tokio::test]
+async fn answers_that_have_no_body_end_at_their_head() {
+    let answer = |status: &str| Reply::raw(format!("HTTP/1.1 {status}\r\ncontent-length: 40\r\nx-kept: 1\r\n\r\n"));
+    let (head, empty) = (answer("200 OK"), Reply::raw("HTTP/1.1 204 No Content\r\nx-kept: 1\r\n\r\n"));
+    let upstream = Upstream::start(move |seen| if seen.method == "HEAD" { head.clone() } else { empty.clone() }).await;
+    let proxy = one_endpoint(&upstream, "").await;
+    for (method, status) in [("HEAD", 200), ("DELETE", 204)] {
+        let answer = proxy.send(&Request::new(method, "/v1/files/1")).await;
+        assert_eq!((answer.status, answer.header("x-kept"), answer.body.len()), (status, Some("1"), 0), "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn failures_of_other_paths_are_handed_on_and_hurt_no_endpoint() {
     let upstream = Upstream::start(|seen| match seen.path() {
         "/v1/messages" => Reply::served(seen),

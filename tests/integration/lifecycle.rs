@@ -140,13 +140,15 @@ async fn one_log_line_tells_of_each_request() {
     let proxy = Proxy::start(&file(&[in_order([dead.url(), good.url()])])).await;
     proxy.send(&Request::stream().session("s")).await.assert_served();
     let line = proxy.wait_log("request ").await;
-    for part in ["method=POST", "path=/v1/messages", "status=200", "endpoint=production/b", "a:server/500 -> b:success"]
+    for part in ["method=POST", "path=/v1/messages", "status=200", "result=ok", "endpoint=production/b", "tokens_out=3"]
     {
         assert!(line.contains(part), "{part} in {line}");
     }
+    assert!(line.contains("a:server/500") && line.contains("b:success"), "every attempt in {line}");
     assert!(!line.contains("beta=true") && !line.contains("say hi") && !line.contains("hello"), "{line}");
     proxy.send(&Request::unary()).await.assert_served();
-    proxy.wait_log_times("status=200", 2).await;
+    let line = proxy.wait_log_times("request ", 2).await;
+    assert!(line.contains("result=ok") && line.contains("tokens_out=3"), "{line}");
     assert_eq!(proxy.count_log("path=/v1/messages"), 2);
 }
 

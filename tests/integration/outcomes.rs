@@ -77,6 +77,8 @@ replaced! {
     an_html_page_is_not_an_answer: Reply::new(200, "text/html", "<html>maintenance</html>"), EjectedAtTheThreshold;
     an_error_inside_a_200_is_not_an_answer: Reply::json(200, messages::error("api_error", "x")), EjectedAtTheThreshold;
     a_foreign_error_inside_a_200_is_not_an_answer:
+        Reply::json(200, r#"{"error":{"code":"E7","message":"network trouble"}}"#), EjectedAtTheThreshold;
+    a_foreign_rate_limit_inside_a_200_is_known_by_its_words:
         Reply::json(200, r#"{"error":{"code":"1302","message":"too many"}}"#), OutAtOnce;
     garbage_is_not_an_answer: Reply::raw("\u{0}\u{1}\u{2} what is this\r\n\r\n"), EjectedAtTheThreshold;
     an_end_before_the_head_is_a_failure: Reply::raw("HTTP/1.1 200 OK\r\ncontent-ty").end(End::Eof), EjectedAtTheThreshold;

@@ -53,9 +53,12 @@ async fn a_hundred_saves_at_once_end_with_the_last() {
         proxy.save(&file(&[in_order([format!("http://127.0.0.1:{}", 1 + round)])])).await;
     }
     proxy.save(&file(&[in_order([second.url()])])).await;
-    while second.count() == 0 {
-        proxy.send(&Request::unary()).await;
-    }
+    let last_is_live = async {
+        while second.count() == 0 {
+            proxy.send(&Request::unary()).await;
+        }
+    };
+    crate::support::in_time("the last save to be live", last_is_live).await;
     assert_served_by(&proxy, &second).await;
 }
 
