@@ -90,6 +90,18 @@ fn a_success_does_not_end_a_rest_that_runs() {
 }
 
 #[test]
+fn what_nobody_asks_for_any_more_is_forgotten() {
+    let key = KeyState::new();
+    key.rest(OPUS, GUESS, at(0));
+    key.rest(Scope::Client { credential: 1, model: None }, GUESS, at(0));
+    for (now, notable) in [(10, true), (600, true), (610, true), (660, false)] {
+        assert!(!success(&key, HAIKU, now));
+        assert_eq!(key.notable.load(Ordering::Acquire), notable, "{now}");
+    }
+    assert_eq!(key.rest(OPUS, GUESS, at(700)), Some(at(705)));
+}
+
+#[test]
 fn a_clients_own_credential_rests_for_that_client_only() {
     let key = KeyState::new();
     let client = |credential, model| Scope::Client { credential, model };

@@ -14,6 +14,9 @@ const LONGEST: Duration = Duration::from_mins(30);
 /// First rest when nothing was announced; doubles up to `LONGEST_GUESS`.
 const FIRST_GUESS: Duration = Duration::from_secs(5);
 const LONGEST_GUESS: Duration = Duration::from_mins(1);
+/// How long after its end a rest still makes the next guess longer, if no success comes before.
+const REMEMBERED: Duration = Duration::from_mins(10);
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
 const MODELS: usize = 256;
 const CLIENTS: usize = 10_000;
 
@@ -40,9 +43,10 @@ pub(super) struct Rests {
     whole: Option<Rest>,
     models: Recent<Box<str>, Rest>,
     clients: Recent<u64, Rest>,
+    swept: Moment,
 }
 
-/// One rest, kept after its end until a success, for the length of the next.
+/// One rest, kept after its end until a success or for a while, for the length of the next.
 #[derive(Clone, Copy, Debug)]
 struct Rest {
     until: Moment,
@@ -52,7 +56,7 @@ struct Rest {
 
 impl Default for Rests {
     fn default() -> Self {
-        Self { whole: None, models: Recent::new(MODELS), clients: Recent::new(CLIENTS) }
+        Self { whole: None, models: Recent::new(MODELS), clients: Recent::new(CLIENTS), swept: Moment(0) }
     }
 }
 
@@ -91,6 +95,7 @@ impl Rests {
 
     /// A request of `scope` succeeded: the next rest starts small again. Rests that still run stay.
     pub(super) fn forget(&mut self, scope: Scope<'_>, now: Moment) {
+        self.sweep(now);
         let over = |rest: &Rest| rest.until <= now;
         self.whole = self.whole.filter(|rest| !over(rest));
         match scope {
@@ -113,6 +118,18 @@ impl Rests {
         let whole = self.whole.iter().map(|rest| (None, rest.until));
         let models = self.models.iter().map(|(model, rest)| (Some(model.to_string()), rest.until));
         whole.chain(models).filter(|(_, until)| now < *until).collect()
+    }
+
+    /// Forgets what ended long ago, so that the key is once more one nothing is known about.
+    fn sweep(&mut self, now: Moment) {
+        if now.since(self.swept) < SWEEP_EVERY {
+            return;
+        }
+        self.swept = now;
+        let remembered = |rest: &Rest| now < rest.until.after(REMEMBERED);
+        self.whole = self.whole.filter(remembered);
+        self.models.retain(|rest| remembered(rest));
+        self.clients.retain(|rest| remembered(rest));
     }
 
     fn find(&self, scope: Scope<'_>, whole_key: bool) -> Option<Rest> {

@@ -42,7 +42,8 @@ pub struct EndpointState {
     era: AtomicU32,
     /// Mirror: when it was admitted after an ejection, in milliseconds, or `NEVER`.
     recovered: AtomicU64,
-    some_model_out: AtomicBool,
+    /// Mirror: when the last of the missing models is asked again, in milliseconds.
+    models_out: AtomicU64,
     in_flight: AtomicU32,
     successes: AtomicU64,
     failures: AtomicU64,
@@ -92,7 +93,7 @@ impl EndpointState {
             shaky: AtomicBool::new(false),
             era: AtomicU32::new(0),
             recovered: AtomicU64::new(NEVER),
-            some_model_out: AtomicBool::new(false),
+            models_out: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             successes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -111,7 +112,7 @@ impl EndpointState {
 
     /// Until when `model` is not asked of this endpoint, if that is so.
     pub fn model_blocked(&self, model: Option<&str>, now: Moment) -> Option<Moment> {
-        if !self.some_model_out.load(Ordering::Acquire) {
+        if self.models_out.load(Ordering::Acquire) <= now.0 {
             return None;
         }
         lock(&self.models).get(model?).copied().filter(|until| now < *until)
@@ -123,7 +124,7 @@ impl EndpointState {
         let mut models = lock(&self.models);
         models.retain(|until| now < *until);
         models.insert(model.into(), until);
-        self.some_model_out.store(true, Ordering::Release);
+        self.models_out.fetch_max(until.0, Ordering::Release);
         until
     }
 
@@ -153,7 +154,7 @@ impl EndpointState {
         let was_out = machine.reset(now);
         self.window.clear();
         lock(&self.models).retain(|_| false);
-        self.some_model_out.store(false, Ordering::Release);
+        self.models_out.store(0, Ordering::Release);
         lock(&self.last).change = Some(now);
         self.mirror(&machine, now);
         was_out

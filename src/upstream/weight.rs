@@ -2,7 +2,8 @@
 //!
 //! A [`Lane`] holds members in an order that gives each its share, and parks those that cannot take requests. Parked
 //! members are looked at again when the first of them is due, and a few of them in turn at every pick, so a pick costs
-//! about the same whether two endpoints are configured or ten thousand.
+//! about the same whether two endpoints are configured or ten thousand. Those that one request only must not use (it
+//! tried them, or they lack its model) are passed over where they stand, at one look each.
 //!
 //! Invariants:
 //! - a member is either live or parked, never both, never neither;
