@@ -76,6 +76,28 @@ fn a_poor_rate_over_a_minute_ejects_though_no_failures_follow_each_other() {
 }
 
 #[test]
+fn an_endpoint_that_mostly_succeeds_stays_however_much_it_is_asked() {
+    let endpoint = shared();
+    for n in 0..300 {
+        let outcome = if n % 2 == 0 { Outcome::Success } else { Outcome::Local };
+        assert_eq!(end(&endpoint, &outcome, n / 100), None, "{n}");
+    }
+}
+
+#[test]
+fn after_an_ejection_the_rate_is_counted_anew() {
+    let (endpoint, policy) = (shared(), Policy { threshold: 100, sole: true });
+    let end = |outcome, seconds| {
+        let ticket = endpoint.begin(&ASK, at(seconds)).expect("it takes requests");
+        ticket.finish(&outcome, "detail", &ASK, at(seconds), policy, 0.5)
+    };
+    let turns: Vec<_> = (0..20).filter_map(|_| end(Outcome::Local, 0)).collect();
+    assert!(matches!(&turns[..], [Change::Ejected { until, .. }] if *until == at(5)), "{turns:?}");
+    assert_eq!((end(Outcome::Success, 5), end(Outcome::Success, 5)), (None, Some(Change::Admitted)));
+    assert_eq!(end(Outcome::Local, 6), None);
+}
+
+#[test]
 fn a_dropped_ticket_is_a_cancelled_request_and_gives_its_trials_back() {
     let endpoint = shared();
     eject(&endpoint, 0);

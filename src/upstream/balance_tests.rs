@@ -239,6 +239,37 @@ fn one_that_comes_back_gets_its_ramped_share_and_no_burst() {
 }
 
 #[test]
+fn one_that_was_passed_over_or_away_does_not_catch_up() {
+    for strategy in [Strategy::Weighted, Strategy::RoundRobin, Strategy::Random] {
+        let profile = profile(strategy, weighted(&[100, 100]));
+        let mut picker = Picker::new(2);
+        let first = &profile.endpoints[0];
+        first.state.block_model("opus", at(0));
+        assert_eq!(picks(&mut picker, &profile, 500, 1), [1; 500], "{strategy:?}");
+        let passed_over = shares(&picks(&mut picker, &profile, 40, 600), 2)[0];
+        first.key.rest(first.scope(&ASK), RateLimit { wait: Some(Duration::from_mins(1)), whole_key: true }, at(600));
+        assert_eq!(picks(&mut picker, &profile, 500, 601), [1; 500], "{strategy:?}");
+        let away = shares(&picks(&mut picker, &profile, 40, 660), 2)[0];
+        for share in [passed_over, away] {
+            assert!(share.abs_diff(20) <= if strategy == Strategy::Random { 12 } else { 1 }, "{strategy:?} {share}");
+        }
+    }
+}
+
+#[test]
+fn a_random_pick_does_not_make_up_for_a_request_that_went_elsewhere() {
+    let profile = profile(Strategy::Random, weighted(&[100, 100]));
+    let (mut picker, mut tried) = (Picker::new(2), Tried::new());
+    tried.insert(&profile.endpoints[0]);
+    let after = (0..2000).map(|_| {
+        picker.pick(&profile, &ASK, &tried, at(0));
+        picks(&mut picker, &profile, 1, 0)[0]
+    });
+    let first = after.filter(|index| *index == 0).count();
+    assert!(first.abs_diff(1000) < 120, "{first}");
+}
+
+#[test]
 fn a_pick_costs_as_much_among_ten_thousand_as_among_two() {
     let cost = |strategy, len: usize, down: usize| {
         let profile = profile(strategy, weighted(&vec![100; len]));

@@ -189,6 +189,16 @@ fn a_last_resort_goes_one_at_a_time_and_can_only_help() {
 }
 
 #[test]
+fn a_last_resort_that_fails_during_the_probation_breaks_its_row() {
+    let mut machine = ejected();
+    let pass = machine.begin_last_resort(at(29)).expect("it is ejected");
+    request(&mut machine, Sign::Good, 30);
+    assert_eq!(machine.finish(pass, BAD, at(31), POLICY, 0.5), None);
+    assert_eq!(request(&mut machine, Sign::Good, 31), None);
+    assert_eq!(request(&mut machine, Sign::Good, 31), Some(Turn::Admitted));
+}
+
+#[test]
 fn a_reset_admits_and_forgets() {
     let mut machine = ejected();
     assert!(machine.reset(at(1)));

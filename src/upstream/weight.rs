@@ -7,7 +7,7 @@
 //!
 //! Invariants:
 //! - a member is either live or parked, never both, never neither;
-//! - no member is due before the lane's own time, so one that was passed over does not catch up in a burst.
+//! - the turn after a turn is counted from the lane's own time, so one that was away does not catch up in a burst.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
@@ -204,12 +204,11 @@ impl Lane {
     /// When a member has its turn that could not take it, or was away.
     fn belated(&self, turn: Turn, fit: Fit, of: &impl Members, random: &mut Rng) -> f64 {
         match (self.pace, fit) {
-            (Pace::Fixed, _) => turn.at,
             // One that waits for its trial is asked next.
-            (_, Fit::Trial) => self.time,
+            (Pace::Smooth | Pace::Equal | Pace::Random, Fit::Trial) => self.time,
             // Random turns know no past.
             (Pace::Random, _) => self.following(self.time, turn.index, of, random),
-            _ => turn.at.max(self.time),
+            _ => turn.at,
         }
     }
 
