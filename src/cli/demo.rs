@@ -111,7 +111,9 @@ fn demo(args: &DemoArgs) -> Result<u32, DemoError> {
     let options = app::Options { config: place.path.clone(), log, events: Events::new(), signals: false };
     let stage = Stage::new(place, simulator, app::start(options).map_err(DemoError::App)?);
     stage.introduce(&ports.taken, palette()).map_err(DemoError::Io)?;
-    runtime.block_on(stage.play(args.traffic(), live.then(palette))).map_err(DemoError::Io)
+    let failed = runtime.block_on(stage.play(args.traffic(), live.then(palette))).map_err(DemoError::Io)?;
+    eprintln!("qcc demo: ended; `{}` is there for the next time", args.dir.join("qcc.yaml").display());
+    Ok(failed)
 }
 
 impl DemoArgs {
@@ -127,4 +129,20 @@ fn palette() -> Palette {
 
 fn is_capable_terminal() -> bool {
     io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_serves_its_own_requests_from_a_file_it_wrote() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, port) = (dir.path().to_path_buf(), Some(0));
+        let args = DemoArgs { dir: path.clone(), port, no_traffic: false, requests: Some(1), plain: true };
+        assert_eq!(demo(&args).expect("a demo"), 0);
+        let loaded = crate::config::load(&path.join("qcc.yaml"));
+        assert!(loaded.config.is_some() && loaded.diagnostics.is_empty(), "{}", loaded.report(false));
+        assert!(!loaded.text.contains("127.0.0.1:7860"), "{}", loaded.text);
+    }
 }

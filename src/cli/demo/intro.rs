@@ -46,7 +46,7 @@ impl Intro<'_> {
   ANTHROPIC_BASE_URL=http://{proxy} ANTHROPIC_API_KEY=proxy-managed claude
 
 {}
-  edit a weight       make the `weight: 3` of `work` a 1, and save
+  edit a weight       change the `weight` of `work`, and save
   break an endpoint   curl -X POST http://{work}/simulate/overloaded
                       also {}
                       {}
@@ -110,7 +110,7 @@ mod tests {
           ANTHROPIC_BASE_URL=http://127.0.0.1:7860 ANTHROPIC_API_KEY=proxy-managed claude
 
         Try, and watch below
-          edit a weight       make the `weight: 3` of `work` a 1, and save
+          edit a weight       change the `weight` of `work`, and save
           break an endpoint   curl -X POST http://127.0.0.1:7871/simulate/overloaded
                               also slow, rate_limited, server_error, bad_key,
                               error_first, cut, hang, refuse

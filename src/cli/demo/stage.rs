@@ -24,6 +24,9 @@ use crate::time::Moment;
 /// Time between two drawings of the table.
 const REDRAW: Duration = Duration::from_millis(250);
 
+/// For what is about to finish when the demo ends; the rest is ended with the proxy.
+const PARTING: Duration = Duration::from_millis(300);
+
 /// How many requests the demo sends.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Traffic {
@@ -66,11 +69,14 @@ impl Stage {
                 None => pending().await,
             }
         };
-        tokio::select! {
+        let failed = tokio::select! {
             failed = self.send(traffic) => Ok(failed),
             shown = show => shown.map(|()| 0),
             ended = end() => ended.map(|()| 0),
-        }
+        };
+        self.proxy.drain();
+        sleep(PARTING).await;
+        failed
     }
 
     fn address(&self) -> SocketAddr {
@@ -90,7 +96,7 @@ impl Stage {
 
     async fn draw(&self, palette: Palette) -> io::Result<()> {
         let mut heard = self.proxy.events.listen();
-        let mut view = View::new(self.seats(), Moment::now());
+        let mut view = View::new(self.seats(), self.active(), Moment::now());
         let mut screen = Screen::new(io::stdout());
         let mut lines = Vec::new();
         let mut beat = interval(REDRAW);
@@ -116,6 +122,10 @@ impl Stage {
             view.reseat(self.seats());
         }
         view.hear(event, Moment::now(), width(), palette)
+    }
+
+    fn active(&self) -> Option<String> {
+        self.proxy.cell.load().active_profile().map(|profile| profile.name.to_string())
     }
 
     fn seats(&self) -> Vec<Seat> {

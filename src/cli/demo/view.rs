@@ -58,8 +58,7 @@ struct Served {
 
 impl View {
     /// A view of a proxy that has done nothing since `began`.
-    pub(super) fn new(seats: Vec<Seat>, began: Moment) -> Self {
-        let active = seats.first().map(|seat| seat.profile.clone());
+    pub(super) fn new(seats: Vec<Seat>, active: Option<String>, began: Moment) -> Self {
         Self {
             began,
             seats,

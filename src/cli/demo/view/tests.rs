@@ -25,7 +25,7 @@ fn view() -> View {
         seat("backup", "reserve", Tier::Secondary, 100),
         seat("emergency", "emergency", Tier::Fallback, 100),
     ];
-    View::new(seats, at(0))
+    View::new(seats, Some("production".to_owned()), at(0))
 }
 
 fn at(seconds: u64) -> Moment {
