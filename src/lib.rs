@@ -9,6 +9,7 @@ pub mod dispatch;
 pub mod failover;
 pub mod limit;
 pub mod net;
+pub mod patch;
 pub mod proxy;
 pub mod simulate;
 pub mod snapshot;
