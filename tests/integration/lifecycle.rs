@@ -102,6 +102,17 @@ async fn an_idle_proxy_ends_at_once_when_told_to() {
 }
 
 #[tokio::test]
+async fn a_signal_right_behind_the_first_line_is_obeyed() {
+    let upstream = Upstream::serving().await;
+    for _ in 0..20 {
+        let mut proxy = Proxy::start(&file(&[in_order([upstream.url()])])).await;
+        proxy.signal(Signal::HUP);
+        proxy.signal(Signal::TERM);
+        assert_eq!(proxy.exit().await, Some(0), "killed by the signal instead of ending");
+    }
+}
+
+#[tokio::test]
 async fn a_running_stream_is_drained() {
     let (mut proxy, gate, _upstream, response, _client) = with_a_running_stream("30s").await;
     proxy.signal(Signal::TERM);

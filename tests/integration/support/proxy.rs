@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -85,7 +86,7 @@ impl Setup {
         let mut proxy = self.spawn(arguments);
         let output = Arc::clone(&proxy.output);
         let line = tokio::select! {
-            line = output.wait("listening on ", 1) => line,
+            line = output.listening() => line,
             code = proxy.exit() => {
                 eprintln!("--- the proxy's lines:\n{}", proxy.lines().join("\n"));
                 return Err(code);
@@ -109,6 +110,8 @@ impl Setup {
 #[derive(Default)]
 struct Output {
     lines: Mutex<Vec<String>>,
+    /// Pipes that have come to their end, of two.
+    ended: AtomicUsize,
     changes: watch::Sender<()>,
 }
 
@@ -119,10 +122,23 @@ impl Output {
             self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             self.changes.send_replace(());
         }
+        self.ended.fetch_add(1, Ordering::Release);
+        self.changes.send_replace(());
+    }
+
+    /// The line that says where it listens; never, if the process ends first.
+    async fn listening(&self) -> String {
+        let look = || self.lines().into_iter().find(|line| line.contains("listening on "));
+        until("a line that says where it listens", &self.changes, look).await
     }
 
     async fn wait(&self, text: &str, times: usize) -> String {
-        let look = || self.lines().into_iter().filter(|line| line.contains(text)).nth(times - 1);
+        let look = || {
+            let ended = self.ended.load(Ordering::Acquire) == 2;
+            let found = self.lines().into_iter().filter(|line| line.contains(text)).nth(times - 1);
+            assert!(found.is_some() || !ended, "the proxy ended without {times} lines with {text:?}");
+            found
+        };
         until(&format!("{times} lines with {text:?}"), &self.changes, look).await
     }
 
