@@ -64,7 +64,7 @@ impl Background {
             Ok(publisher) => publisher,
             Err(error) => return self.answer(Err(error)),
         };
-        match self.build(&publisher).await {
+        match self.build(&publisher) {
             Ok(proxy) => {
                 self.answer(Ok(proxy.wired()));
                 proxy.run(publisher, self.options.log, self.options.signals).await;
@@ -87,7 +87,7 @@ impl Background {
         opened.map_err(|loaded| StartError::Config(loaded.report(false)))
     }
 
-    async fn build(&self, publisher: &Publisher) -> Result<Proxy, StartError> {
+    fn build(&self, publisher: &Publisher) -> Result<Proxy, StartError> {
         let cell = publisher.cell();
         let config = Arc::clone(&cell.load().config);
         let listeners = listen::bind(config.server.listen.addresses())?;

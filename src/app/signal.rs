@@ -24,7 +24,7 @@ pub(super) async fn follow(phase: watch::Sender<Phase>, control: Control) {
 
 async fn received(signal: &mut Signal) {
     if signal.recv().await.is_none() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

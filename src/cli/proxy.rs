@@ -2,7 +2,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -68,20 +67,20 @@ fn could_not(why: &str) -> ExitCode {
 
 fn announce(running: &Running, path: &Path) {
     let scheme = if running.tls { "https" } else { "http" };
-    let mut text = String::new();
-    for address in &running.addresses {
-        drop(writeln!(text, "qcc: listening on {scheme}://{address}"));
-    }
-    text.push_str(&describe(&running.cell.load()));
-    text.push_str(&format!("qcc: running {} (generation {})\n", path.display(), running.cell.load().generation));
+    let snapshot = running.cell.load();
+    let mut lines: Vec<String> =
+        running.addresses.iter().map(|address| format!("listening on {scheme}://{address}")).collect();
+    lines.extend(describe(&snapshot));
+    lines.push(format!("running {} (generation {})", path.display(), snapshot.generation));
+    let text: Vec<String> = lines.into_iter().map(|line| format!("qcc: {line}\n")).collect();
     // Nobody may be there to read it; the proxy runs all the same.
-    drop(std::io::stderr().write_all(text.as_bytes()));
+    let _ = std::io::stderr().write_all(text.concat().as_bytes());
 }
 
 /// Profiles by tier, with their endpoints; the active one is marked.
-fn describe(snapshot: &Snapshot) -> String {
+fn describe(snapshot: &Snapshot) -> Vec<String> {
     if !snapshot.serves() {
-        return "qcc: nothing to serve yet: no profile with a tier has an enabled endpoint\n".to_owned();
+        return vec!["nothing to serve yet: no profile with a tier has an enabled endpoint".to_owned()];
     }
     let active = snapshot.active_profile().map(|profile| &profile.name);
     snapshot.chain.iter().map(|profile| line(profile, Some(&profile.name) == active)).collect()
@@ -90,5 +89,5 @@ fn describe(snapshot: &Snapshot) -> String {
 fn line(profile: &Profile, active: bool) -> String {
     let endpoints: Vec<&str> = profile.endpoints.iter().map(|endpoint| &*endpoint.id.id).collect();
     let mark = if active { " (active)" } else { "" };
-    format!("qcc: {:<9} {}{mark}: {}\n", profile.tier.as_str(), profile.name, endpoints.join(", "))
+    format!("{:<9} {}{mark}: {}", profile.tier.as_str(), profile.name, endpoints.join(", "))
 }

@@ -108,29 +108,29 @@ fn outcome_of(error: &SendError, kind: Kind) -> Outcome {
 fn opaque(answer: Response<Answer>) -> Attempted {
     let (head, rest) = answer.into_parts();
     let gate = Gate::new(Decoder::Identity, false);
-    let held = Held { head, pieces: VecDeque::new(), rest: Some(rest), gate, shape: Shape::Opaque };
-    Attempted { outcome: Outcome::Success, detail: String::new(), answer: Some(held) }
+    let answer = Held { head, pieces: VecDeque::new(), rest: Some(rest), gate, shape: Shape::Opaque };
+    Attempted { outcome: Outcome::Success, detail: String::new(), answer: Some(answer) }
 }
 
 /// Holds the answer until it is known what it is.
-async fn hold(answer: Response<Answer>, call: &Call, endpoint: &Endpoint, until: Instant) -> Attempted {
-    let (head, rest) = answer.into_parts();
+async fn hold(response: Response<Answer>, call: &Call, endpoint: &Endpoint, until: Instant) -> Attempted {
+    let (head, rest) = response.into_parts();
     let events = head.status == StatusCode::OK && is_event_stream(&head.headers);
     let shape = if events { Shape::Events } else { Shape::Whole };
     let gate = Gate::new(Decoder::of(&head.headers), events);
-    let mut held = Held { head, pieces: VecDeque::new(), rest: Some(rest), gate, shape };
+    let mut answer = Held { head, pieces: VecDeque::new(), rest: Some(rest), gate, shape };
     let silence = endpoint.timeouts.idle;
     let sight = loop {
         // The head of a stream is no answer yet: until its first event the wait for the first byte goes on.
-        let last = if events && held.gate.opens_at().is_none() { until } else { Instant::now() + silence };
-        match next(&mut held, last.min(call.deadline)).await {
+        let last = if events && answer.gate.opens_at().is_none() { until } else { Instant::now() + silence };
+        match next(&mut answer, last.min(call.deadline)).await {
             Next::Sight(Sight::Wait) => {}
             Next::Sight(sight) => break sight,
             Next::Broken(detail) => return Attempted::failed(Outcome::Local, detail),
             Next::Silent => return Attempted::failed(Outcome::FAILED, "the answer did not begin in time"),
         }
     };
-    judge(held, sight, endpoint, call)
+    judge(answer, sight, endpoint, call)
 }
 
 enum Next {

@@ -48,6 +48,7 @@ enum Wanted {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "the state of a scanner, one mark for each question it has answered")]
 struct Scanner {
     facts: Facts,
     /// Offset of the first byte of the piece at hand.

@@ -53,7 +53,8 @@ pub fn farewell(
 }
 
 fn unavailable(last: Option<&Attempted>, soonest: Option<Duration>) -> Refusal {
-    let advice = soonest.map_or(USUAL_ADVICE, |soonest| soonest.as_secs_f64().ceil() as u64).clamp(1, LONGEST_ADVICE);
+    let whole = |soonest: Duration| soonest.as_secs() + u64::from(soonest.subsec_nanos() > 0);
+    let advice = soonest.map_or(USUAL_ADVICE, whole).clamp(1, LONGEST_ADVICE);
     let (reason, what) = match last {
         None => ("no-endpoint-admits", "no endpoint takes requests now".to_owned()),
         Some(last) => {

@@ -120,5 +120,5 @@ impl Flight {
 }
 
 fn whole_seconds(duration: Duration) -> Duration {
-    Duration::from_secs(duration.as_secs_f64().round() as u64)
+    Duration::from_secs((duration + Duration::from_millis(500)).as_secs())
 }

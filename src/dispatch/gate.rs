@@ -153,7 +153,7 @@ mod tests {
         let mut gate = Gate::new(Decoder::Identity, false);
         assert_eq!(gate.feed(b"{", Moment(0)), Sight::Wait);
         assert_eq!(gate.end(), Sight::Open);
-        assert_eq!(gate.feed(&[b' '; LOOK], Moment(0)), Sight::Open);
+        assert_eq!(gate.feed(&vec![b' '; LOOK], Moment(0)), Sight::Open);
         assert_eq!(gate.prefix.len(), LOOK);
     }
 }

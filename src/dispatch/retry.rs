@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::time::Moment;
 
 /// Seconds that count.
-const WINDOW: u64 = 10;
+const WINDOW: usize = 10;
 
 /// Tries that are always granted within a window.
 const FLOOR: u32 = 3;
@@ -17,7 +17,7 @@ const FLOOR: u32 = 3;
 /// Counts requests and repeats by second. Shared by all workers; figures may be off by the requests of one instant.
 #[derive(Debug, Default)]
 pub struct Budget {
-    seconds: [Second; WINDOW as usize],
+    seconds: [Second; WINDOW],
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Budget {
         let (mut requests, mut repeats) = (0_u32, 0_u32);
         let newest = now.0 / 1000;
         for second in &self.seconds {
-            if newest.saturating_sub(second.stamp.load(Relaxed)) < WINDOW {
+            if newest.saturating_sub(second.stamp.load(Relaxed)) < WINDOW as u64 {
                 requests += second.requests.load(Relaxed);
                 repeats += second.repeats.load(Relaxed);
             }
@@ -53,7 +53,7 @@ impl Budget {
     /// The slot of `now`, emptied if it still holds an older second.
     fn second(&self, now: Moment) -> &Second {
         let stamp = now.0 / 1000;
-        let second = &self.seconds[usize::try_from(stamp % WINDOW).unwrap_or_default()];
+        let second = &self.seconds[usize::try_from(stamp % WINDOW as u64).unwrap_or_default()];
         let old = second.stamp.load(Relaxed);
         if old != stamp && second.stamp.compare_exchange(old, stamp, Relaxed, Relaxed).is_ok() {
             second.requests.store(0, Relaxed);

@@ -30,7 +30,7 @@ use crate::upstream::outcome::Outcome;
 /// No attempt starts with less than this left of the request's time, unless it is the first.
 const LEAST_LEFT: Duration = Duration::from_secs(20);
 /// A profile whose keys all rest no longer than this has not failed.
-const SHORT_REST: Duration = Duration::from_secs(60);
+const SHORT_REST: Duration = Duration::from_mins(1);
 
 const QCC_ENDPOINT: HeaderName = HeaderName::from_static("qcc-endpoint");
 const QCC_PROFILE: HeaderName = HeaderName::from_static("qcc-profile");
@@ -38,7 +38,7 @@ const QCC_ATTEMPTS: HeaderName = HeaderName::from_static("qcc-attempts");
 
 /// What follows from an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// Its answer goes down.
     Answer,
     /// Another endpoint is asked.
@@ -46,7 +46,7 @@ pub enum Verdict {
 }
 
 /// One request in progress.
-pub struct Run<'a> {
+pub(super) struct Run<'a> {
     worker: &'a Worker,
     snapshot: Arc<Snapshot>,
     call: Call,
@@ -62,7 +62,7 @@ pub struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Begins with a request that was let in.
-    pub fn new(worker: &'a Worker, snapshot: Arc<Snapshot>, call: Call, journal: Journal) -> Self {
+    pub(super) fn new(worker: &'a Worker, snapshot: Arc<Snapshot>, call: Call, journal: Journal) -> Self {
         let shared = &worker.shared;
         let now = Moment::now();
         shared.budget.request(now);
@@ -81,12 +81,12 @@ impl<'a> Run<'a> {
     }
 
     /// The request.
-    pub fn call(&self) -> &Call {
+    pub(super) fn call(&self) -> &Call {
         &self.call
     }
 
     /// The next try, if there is anyone left to ask and time for it.
-    pub async fn next(&mut self) -> Option<Flight> {
+    pub(super) async fn next(&mut self) -> Option<Flight> {
         if !self.may_go_on() {
             return None;
         }
@@ -106,7 +106,7 @@ impl<'a> Run<'a> {
     }
 
     /// What follows from an attempt.
-    pub fn judge(&mut self, flight: &Flight, attempted: &Attempted) -> Verdict {
+    pub(super) fn judge(&mut self, flight: &Flight, attempted: &Attempted) -> Verdict {
         let endpoint = flight.endpoint();
         let theirs = attempted.outcome == Outcome::Auth && matches!(endpoint.credential, Credential::Passthrough);
         let answer = attempted.answer.is_some() && (theirs || !attempted.outcome.next_endpoint());
@@ -114,7 +114,7 @@ impl<'a> Run<'a> {
     }
 
     /// Notes a failed attempt.
-    pub fn failed(&mut self, mut flight: Flight, attempted: Attempted) {
+    pub(super) fn failed(&mut self, mut flight: Flight, attempted: Attempted) {
         self.note(flight.endpoint(), &attempted);
         if attempted.outcome.is_failure() {
             self.plan.may_repeat(flight.endpoint());
@@ -129,7 +129,7 @@ impl<'a> Run<'a> {
     }
 
     /// Sends an endpoint's answer down.
-    pub fn relay(mut self, mut flight: Flight, attempted: Attempted) -> Response<Body> {
+    pub(super) fn relay(mut self, mut flight: Flight, attempted: Attempted) -> Response<Body> {
         self.note(flight.endpoint(), &attempted);
         let by_active = self.is_active(&flight.endpoint().id);
         self.report(if by_active { Served::Itself } else { Served::Not { short_rest: self.active_rests_shortly() } });
@@ -142,7 +142,7 @@ impl<'a> Run<'a> {
     }
 
     /// Nobody could answer.
-    pub fn give_up(mut self) -> Response<Body> {
+    pub(super) fn give_up(mut self) -> Response<Body> {
         let served = Served::Not { short_rest: self.active_rests_shortly() };
         self.report(served);
         let now = Moment::now();

@@ -222,6 +222,7 @@ struct Delta {
 
 /// Token usage as the API writes it, in streams and in whole answers; later figures replace earlier ones.
 #[derive(Debug, serde::Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names of the API")]
 pub struct Usage {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
@@ -308,7 +309,7 @@ mod tests {
     fn foreign_events_and_endless_lines_are_neither_answers_nor_memory() {
         let mut scanner = scan("data: {\"choices\":[]}\n\ndata: hello\n\n", 7);
         assert!(!scanner.seen().content && scanner.seen().events == 0 && scanner.seen().all_events == 2);
-        (0..64).for_each(|_| scanner.feed(&[b'x'; 65_536]));
+        (0..64).for_each(|_| scanner.feed(&vec![b'x'; 65_536]));
         assert!(scanner.partial.len() <= LONGEST_LINE);
     }
 

@@ -2,7 +2,7 @@
 
 use http::header::{AUTHORIZATION, HOST, ORIGIN, UPGRADE};
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, Method, Request, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 
 use crate::dispatch::answer::Refusal;
 use crate::snapshot::clients::Clients;
@@ -108,7 +108,7 @@ pub fn client(headers: &HeaderMap, clients: Option<&Clients>) -> Result<Option<A
 
 /// Every credential the request carries.
 pub fn credentials(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let plain = headers.get_all(QCC_TOKEN).iter().chain(headers.get_all(X_API_KEY)).map(|value| value.as_bytes());
+    let plain = headers.get_all(QCC_TOKEN).iter().chain(headers.get_all(X_API_KEY)).map(HeaderValue::as_bytes);
     plain.chain(headers.get_all(AUTHORIZATION).iter().filter_map(|value| bearer(value.as_bytes())))
 }
 

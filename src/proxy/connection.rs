@@ -263,7 +263,7 @@ mod tests {
         let activity = Activity::new(PATIENCE);
         assert_eq!(seconds_until_expired(&activity).await, 60, "unused");
         let busy = activity.request(Version::HTTP_11);
-        let waiting = tokio::time::timeout(Duration::from_secs(3600), activity.expired());
+        let waiting = tokio::time::timeout(Duration::from_hours(1), activity.expired());
         assert!(waiting.await.is_err(), "busy");
         drop(busy);
         activity.read(b"POST / HT");

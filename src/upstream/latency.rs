@@ -111,10 +111,11 @@ mod tests {
     }
 
     #[test]
-    fn fast_failures_count_as_slow_and_the_unknown_as_a_second() {
+    fn fast_failures_count_as_slow_and_the_unknown_is_asked_by_one_request() {
         let latency = after(&[(0, 10)]);
         latency.penalize(Duration::from_millis(1), at(1));
         assert_eq!(latency.expected(false, at(1)), 5000 * MILLI);
-        assert_eq!(after(&[]).expected(true, at(9)), 1000 * MILLI);
+        assert_eq!(after(&[]).expected(true, at(9)), 1, "nobody has asked");
+        assert_eq!(after(&[]).expected(false, at(9)), 1000 * MILLI, "somebody is asking");
     }
 }
