@@ -246,11 +246,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience {
-        header: Duration::from_secs(10),
-        keep_alive: Duration::from_secs(60),
-        write: Duration::from_secs(240),
-    };
+    const PATIENCE: Patience =
+        Patience { header: Duration::from_secs(10), keep_alive: Duration::from_mins(1), write: Duration::from_mins(4) };
 
     async fn seconds_until_expired(activity: &Activity) -> u64 {
         let began = Instant::now();
