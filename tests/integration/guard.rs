@@ -157,6 +157,24 @@ async fn a_request_with_two_lengths_is_refused_and_the_connection_closed() {
 }
 
 #[tokio::test]
+async fn a_second_request_with_two_lengths_is_refused_too() {
+    let (upstream, proxy) = fixture().await;
+    let good = "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
+    let bad = "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    // In one write, so that it is read while the first is being answered; then behind an answer.
+    let mut client = RawClient::connect(proxy.address).await;
+    client.send([good, bad].concat()).await;
+    client.answer().await.expect("an answer").assert_served();
+    assert!(client.answer().await.is_none_or(|answer| answer.status == 400), "pipelined");
+    let mut client = RawClient::connect(proxy.address).await;
+    client.send(good).await;
+    client.answer().await.expect("an answer").assert_served();
+    client.send(bad).await;
+    assert!(client.answer().await.is_none_or(|answer| answer.status == 400), "on a kept connection");
+    assert_eq!(upstream.count(), 2);
+}
+
+#[tokio::test]
 async fn tunnels_and_upgrades_are_refused() {
     let (upstream, proxy) = fixture().await;
     let connect = "CONNECT api.anthropic.com:443 HTTP/1.1\r\nHost: api.anthropic.com:443\r\n\r\n";
