@@ -57,7 +57,7 @@ struct Scanner {
     /// Inside `metadata` at depth 2.
     in_metadata: bool,
     in_string: bool,
-    /// The byte before was a backslash inside a string.
+    /// The string at hand goes on after a piece that ended in an odd number of backslashes.
     escaped: bool,
     /// The next string at this depth is a key.
     key_next: bool,
@@ -78,25 +78,28 @@ impl Scanner {
         self.base += piece.len() as u64;
     }
 
-    /// Goes on inside a string; returns where to continue.
+    /// Goes on inside a string; returns where to continue. Only quotes are looked for: whether one is escaped is told by
+    /// the backslashes right before it, so that the many escapes inside a text cost nothing.
     fn string(&mut self, piece: &[u8], at: usize) -> usize {
-        if self.escaped {
-            self.escaped = false;
-            self.keep(&piece[at..=at]);
-            return at + 1;
+        for quote in memchr::memchr_iter(b'"', &piece[at..]).map(|found| at + found) {
+            if !self.is_escaped(&piece[at..quote]) {
+                self.keep(&piece[at..quote]);
+                self.escaped = false;
+                self.end_string(self.base + quote as u64 + 1);
+                return quote + 1;
+            }
         }
-        let Some(stop) = memchr::memchr2(b'"', b'\\', &piece[at..]).map(|found| at + found) else {
-            self.keep(&piece[at..]);
-            return piece.len();
-        };
-        if piece[stop] == b'\\' {
-            self.keep(&piece[at..=stop]);
-            self.escaped = true;
-        } else {
-            self.keep(&piece[at..stop]);
-            self.end_string(self.base + stop as u64 + 1);
-        }
-        stop + 1
+        self.escaped = self.is_escaped(&piece[at..]);
+        self.keep(&piece[at..]);
+        piece.len()
+    }
+
+    /// Whether the byte after `text` is escaped: an odd number of backslashes stands before it, of which the piece before
+    /// this one may hold the first.
+    fn is_escaped(&self, text: &[u8]) -> bool {
+        let backslashes = text.iter().rev().take_while(|byte| **byte == b'\\').count();
+        let all = backslashes + usize::from(backslashes == text.len() && self.escaped);
+        all % 2 == 1
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -145,7 +148,7 @@ impl Scanner {
     }
 
     fn begin_string(&mut self, from: u64, plain: bool) {
-        self.in_string = true;
+        (self.in_string, self.escaped) = (true, false);
         self.string_from = from;
         self.is_key = !plain && self.key_next;
         self.kept = self.is_key || (!plain && matches!(self.wanted, Wanted::Model | Wanted::UserId));

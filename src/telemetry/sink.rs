@@ -15,6 +15,9 @@ use super::redact::Redacted;
 /// Lines that may wait for the writer.
 const WAITING: usize = 4096;
 
+/// How long the writer lets lines gather after the first one: waking it for every line would cost the requests more than
+/// writing it.
+const GATHER: Duration = Duration::from_millis(5);
 /// Longest wait for the writer when the process ends.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -71,16 +74,26 @@ impl Write for Sink {
 }
 
 fn write_all(messages: &Receiver<Message>, dropped: &AtomicU64, mut out: impl Write) {
-    for message in messages {
-        // A standard error that fails has no better place to be told about.
-        match message {
-            Message::Line(line) => drop(out.write_all(&line)),
-            Message::Flush(done) => drop(out.flush().and_then(|()| done.send(()).map_err(io::Error::other))),
+    let (mut text, mut flushed) = (Vec::new(), Vec::new());
+    while let Ok(first) = messages.recv() {
+        if matches!(first, Message::Line(_)) {
+            std::thread::sleep(GATHER);
+        }
+        for message in std::iter::once(first).chain(messages.try_iter()) {
+            match message {
+                Message::Line(line) => text.extend_from_slice(&line),
+                Message::Flush(done) => flushed.push(done),
+            }
         }
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            drop(out.write_all(format!("{lost} log lines were dropped: the log is read too slowly\n").as_bytes()));
+            let told = format!("{lost} log lines were dropped: the log is read too slowly\n");
+            text.extend_from_slice(told.as_bytes());
         }
+        // A standard error that fails has no better place to be told about, and nobody may wait for a flush any more.
+        let _ = out.write_all(&text).and_then(|()| out.flush());
+        text.clear();
+        flushed.drain(..).for_each(|done| drop(done.send(())));
     }
 }
 
@@ -99,7 +112,7 @@ mod tests {
         let mut out = Vec::new();
         write_all(&messages, &dropped, &mut out);
         let out = String::from_utf8(out).expect("text");
-        assert_eq!(out, "one\n2 log lines were dropped: the log is read too slowly\ntwo\n");
+        assert_eq!(out, "one\ntwo\n2 log lines were dropped: the log is read too slowly\n");
     }
 
     #[test]
