@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::acceptor::Acceptor;
+use super::signal::Signals;
 use super::worker::{Crew, Site};
-use super::{Options, StartError, advance, signal};
+use super::{Options, StartError, advance};
 use crate::config::Config;
 use crate::config::model::ServerTls;
 use crate::dispatch::Shared;
@@ -64,10 +65,11 @@ impl Background {
             Ok(publisher) => publisher,
             Err(error) => return self.answer(Err(error)),
         };
-        match self.build(&publisher) {
-            Ok(proxy) => {
+        let signals = self.options.signals.then(Signals::open).transpose().map_err(StartError::Signals);
+        match signals.and_then(|signals| Ok((signals, self.build(&publisher)?))) {
+            Ok((signals, proxy)) => {
                 self.answer(Ok(proxy.wired()));
-                proxy.run(publisher, self.options.log, self.options.signals).await;
+                proxy.run(publisher, self.options.log, signals).await;
             }
             Err(error) => self.answer(Err(error)),
         }
@@ -107,7 +109,16 @@ impl Background {
             buffered: Limit::default(),
         };
         let crew = Crew::hire(workers(&config), &site)?;
-        Ok(Proxy { phase: self.phase.clone(), shared, listeners, addresses, tls: site.tls.is_some(), crew, reported })
+        Ok(Proxy {
+            phase: self.phase.clone(),
+            shared,
+            in_flight: site.in_flight.clone(),
+            listeners,
+            addresses,
+            tls: site.tls.is_some(),
+            crew,
+            reported,
+        })
     }
 }
 
@@ -128,6 +139,7 @@ fn acceptor(spec: &ServerTls, publisher: &Publisher, file: &Path) -> Result<tls:
 struct Proxy {
     phase: watch::Sender<Phase>,
     shared: Arc<Shared>,
+    in_flight: Limit,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     tls: bool,
@@ -141,12 +153,12 @@ impl Proxy {
         Wired { addresses: self.addresses.clone(), tls: self.tls, events, cell }
     }
 
-    async fn run(self, publisher: Publisher, log: Option<Arc<LogHandle>>, signals: bool) {
-        let Self { phase, shared, listeners, crew, reported, .. } = self;
+    async fn run(self, publisher: Publisher, log: Option<Arc<LogHandle>>, signals: Option<Signals>) {
+        let Self { phase, shared, in_flight, listeners, crew, reported, .. } = self;
         let control = publisher.control();
         let mut tasks = JoinSet::new();
-        if signals {
-            tasks.spawn(signal::follow(phase.clone(), control.clone()));
+        if let Some(signals) = signals {
+            tasks.spawn(signals.follow(phase.clone(), control.clone()));
         }
         if let Some(log) = log {
             tasks.spawn(follow_log(log, shared.events.clone(), shared.cell.clone()));
@@ -158,7 +170,7 @@ impl Proxy {
             acceptors.spawn(Acceptor { listener, crew: Arc::clone(&crew), cell: shared.cell.clone() }.run());
         }
         let mut publisher = pin!(publisher.run(reached(phase.subscribe(), Phase::Ending)));
-        let mut drained = pin!(drain(&phase, &shared, acceptors, crew));
+        let mut drained = pin!(drain(&phase, &shared, &in_flight, acceptors, crew));
         tokio::select! {
             () = &mut drained => {}
             () = &mut publisher => drained.await,
@@ -168,7 +180,13 @@ impl Proxy {
 }
 
 /// Lets what is in progress finish, then ends it.
-async fn drain(phase: &watch::Sender<Phase>, shared: &Shared, mut acceptors: JoinSet<()>, crew: Arc<Crew>) {
+async fn drain(
+    phase: &watch::Sender<Phase>,
+    shared: &Shared,
+    in_flight: &Limit,
+    mut acceptors: JoinSet<()>,
+    crew: Arc<Crew>,
+) {
     reached(phase.subscribe(), Phase::Draining).await;
     acceptors.shutdown().await;
     crew.dismiss();
@@ -182,7 +200,9 @@ async fn drain(phase: &watch::Sender<Phase>, shared: &Shared, mut acceptors: Joi
     if tokio::time::timeout(limit, left).await == Ok(true) {
         return advance(phase, Phase::Ending);
     }
-    tracing::warn!("requests in progress are ended");
+    if in_flight.used() > 0 {
+        tracing::warn!(requests = in_flight.used(), "requests in progress are ended");
+    }
     advance(phase, Phase::Ending);
     crew.left().await;
 }

@@ -20,6 +20,8 @@ pub enum StartError {
     Tls(TlsError),
     /// The key of `server.tls` does not resolve.
     TlsKey(String),
+    /// Signals cannot be received.
+    Signals(io::Error),
     /// The system gives no thread or runtime.
     Thread(io::Error),
     /// A bug: the thread that starts everything panicked.
@@ -34,6 +36,7 @@ impl fmt::Display for StartError {
             Self::Unreadable(path, error) => write!(f, "{} cannot be read: {error}", path.display()),
             Self::Tls(error) => write!(f, "server.tls: {error}"),
             Self::TlsKey(why) => write!(f, "server.tls.key: {why}"),
+            Self::Signals(error) => write!(f, "signals cannot be received: {error}"),
             Self::Thread(error) => write!(f, "no thread could be started: {error}"),
             Self::Panicked => f.write_str("starting failed by a bug of qcc; the log says where"),
         }

@@ -1,5 +1,7 @@
 //! What the system asks of the process.
 
+use std::io;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -7,17 +9,28 @@ use super::advance;
 use crate::proxy::serve::Phase;
 use crate::snapshot::reload::Control;
 
-/// Drains at the first SIGTERM or SIGINT, ends at the second, reloads at SIGHUP.
-pub(super) async fn follow(phase: watch::Sender<Phase>, control: Control) {
-    let opened = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = opened else {
-        return tracing::error!("signals cannot be received");
-    };
-    loop {
-        tokio::select! {
-            () = received(&mut terminate) => stop(&phase),
-            () = received(&mut interrupt) => stop(&phase),
-            () = received(&mut hangup) => control.reload(),
+/// The signals that are obeyed. From [`Signals::open`] on none takes its default action, also before it is followed.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Begins to receive.
+    pub(super) fn open() -> io::Result<Self> {
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, hangup: signal(SignalKind::hangup())? })
+    }
+
+    /// Drains at the first SIGTERM or SIGINT, ends at the second, reloads at SIGHUP.
+    pub(super) async fn follow(mut self, phase: watch::Sender<Phase>, control: Control) {
+        loop {
+            tokio::select! {
+                () = received(&mut self.terminate) => stop(&phase),
+                () = received(&mut self.interrupt) => stop(&phase),
+                () = received(&mut self.hangup) => control.reload(),
+            }
         }
     }
 }

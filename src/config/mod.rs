@@ -31,6 +31,7 @@ pub mod model;
 pub mod policy;
 pub mod schema;
 pub mod secret;
+pub mod server;
 pub mod units;
 
 pub use diagnostic::{Diagnostic, Severity};

@@ -3,7 +3,7 @@
 //! Invariants:
 //! - a [`Secret`] shows itself as `[redacted]` in Debug, Display and Serialize, and is wiped when dropped;
 //! - [`Secret::expose`] is the only way to its text; call it where the credential is put on the wire, nowhere else;
-//! - reading the file never resolves a reference: that is the running proxy's job (`net::resolve`).
+//! - reading the file never resolves a reference: that is the running proxy's job (`snapshot::secrets`).
 
 use std::borrow::Cow;
 use std::fmt;

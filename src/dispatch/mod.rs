@@ -23,7 +23,9 @@ pub mod replay;
 pub mod retry;
 mod run;
 mod shared;
+pub mod silence;
 pub mod sse;
+mod usage;
 
 use std::sync::Arc;
 

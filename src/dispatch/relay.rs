@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::answer::error_event;
 use super::flight::Flight;
 use super::gate::Gate;
 use super::journal::Journal;
-use super::sse::Usage;
+use super::silence::Silence;
+use super::usage::{keep_tail, usage_in};
 use crate::upstream::classify::classify_event_error;
 use crate::upstream::client::Answer;
 use crate::upstream::outcome::Outcome;
@@ -132,9 +132,6 @@ pub struct Parts {
     /// See [`Relay`].
     pub appendable: bool,
 }
-
-/// Most that is kept of the end of a JSON answer.
-const TAIL: usize = 2048;
 
 type Polled = Poll<Option<Result<Frame<Bytes>, Cut>>>;
 
@@ -283,39 +280,6 @@ impl Drop for Relay {
     }
 }
 
-/// Waits for the end of a silence, without touching the timer for every piece that breaks it.
-#[derive(Debug)]
-pub struct Silence {
-    limit: Duration,
-    since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Silence {
-    /// A silence longer than `limit` is too long.
-    pub fn new(limit: Duration) -> Self {
-        Self { limit, since: None, timer: None }
-    }
-
-    /// Something came.
-    fn broken(&mut self) {
-        self.since = None;
-    }
-
-    /// Nothing came; ready once that has been so for too long.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let ends = *self.since.get_or_insert_with(Instant::now) + self.limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(ends)));
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= ends {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(ends);
-        }
-        Poll::Pending
-    }
-}
-
 /// The clear end of what the gate held.
 fn end_of(held: &VecDeque<Bytes>, gate: &Gate) -> Vec<u8> {
     let mut tail = Vec::new();
@@ -324,59 +288,4 @@ fn end_of(held: &VecDeque<Bytes>, gate: &Gate) -> Vec<u8> {
         None => keep_tail(&mut tail, &gate.prefix),
     }
     tail
-}
-
-fn keep_tail(tail: &mut Vec<u8>, text: &[u8]) {
-    tail.extend_from_slice(&text[text.len().saturating_sub(TAIL)..]);
-    tail.drain(..tail.len().saturating_sub(TAIL));
-}
-
-/// The last `usage` object in the end of a JSON answer.
-fn usage_in(tail: &[u8]) -> crate::telemetry::event::Tokens {
-    let mut tokens = crate::telemetry::event::Tokens::default();
-    let key = b"\"usage\"";
-    let Some(at) = memchr::memmem::rfind(tail, key) else { return tokens };
-    let value = tail[at + key.len()..].trim_ascii_start();
-    let value = value.strip_prefix(b":").unwrap_or(value);
-    let mut values = serde_json::Deserializer::from_slice(value).into_iter::<Usage>();
-    if let Some(Ok(usage)) = values.next() {
-        usage.add_to(&mut tokens);
-    }
-    tokens
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_usage_of_a_json_answer_is_found_at_its_end() {
-        let text = format!(
-            "{{\"content\":\"{}\",\"usage\":{{\"input_tokens\":5,\"output_tokens\":9,\"x\":{{}}}},\"z\":1}}",
-            "x".repeat(5000)
-        );
-        let mut tail = Vec::new();
-        text.as_bytes().chunks(700).for_each(|piece| keep_tail(&mut tail, piece));
-        assert!(tail.len() <= TAIL);
-        let tokens = usage_in(&tail);
-        assert_eq!((tokens.input, tokens.output), (5, 9));
-        assert_eq!(usage_in(b"{\"usage\":"), crate::telemetry::event::Tokens::default());
-    }
-
-    /// Whether `silence` is too long within `seconds` of nothing.
-    async fn is_too_long(silence: &mut Silence, seconds: u64) -> bool {
-        let too_long = std::future::poll_fn(|cx| silence.poll(cx));
-        tokio::time::timeout(Duration::from_secs(seconds), too_long).await.is_ok()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_is_counted_from_the_last_piece() {
-        let mut silence = Silence::new(Duration::from_secs(10));
-        for _ in 0..5 {
-            assert!(!is_too_long(&mut silence, 9).await);
-            silence.broken();
-        }
-        assert!(!is_too_long(&mut silence, 9).await);
-        assert!(is_too_long(&mut silence, 2).await);
-    }
 }

@@ -108,6 +108,7 @@ async fn take_in(
     };
     let (head, body) = request.into_parts();
     let (body, room) = collect(body, bounds, &door.buffered).await?;
+    connection.activity.request_complete();
     let target = head
         .uri
         .into_parts()

@@ -93,7 +93,9 @@ fn write_all(messages: &Receiver<Message>, dropped: &AtomicU64, mut out: impl Wr
         // A standard error that fails has no better place to be told about, and nobody may wait for a flush any more.
         let _ = out.write_all(&text).and_then(|()| out.flush());
         text.clear();
-        flushed.drain(..).for_each(|done| drop(done.send(())));
+        for done in flushed.drain(..) {
+            let _ = done.send(());
+        }
     }
 }
 
