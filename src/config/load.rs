@@ -32,12 +32,16 @@ pub struct Loaded {
     pub path: PathBuf,
     /// Its text without a byte order mark; empty if it could not be read.
     pub text: Arc<str>,
+    /// Whether a byte order mark stood before the text.
+    pub bom: bool,
     /// SHA-256 of its bytes, in hexadecimal.
     pub sha256: String,
     /// What it says; `None` if it has an error.
     pub config: Option<Config>,
     /// Everything wrong with it, in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
+    /// Whether the text is YAML to its end.
+    pub(crate) parsed: bool,
     mask: Arc<Mask>,
 }
 
@@ -127,7 +131,7 @@ fn load_text(path: &Path, bytes: &[u8], text: &str) -> Loaded {
         }
     }
     let mask = masked(text, &parsed, &mut diagnostics);
-    finish(path, bytes, text, config, diagnostics, mask)
+    Loaded { parsed: parsed.complete, ..finish(path, bytes, text, config, diagnostics, mask) }
 }
 
 fn empty() -> Problem {
@@ -200,7 +204,8 @@ fn finish(
     mask: Mask,
 ) -> Loaded {
     let (path, text, sha256, mask) = (path.to_owned(), Arc::from(text), hex(&Sha256::digest(bytes)), Arc::new(mask));
-    Loaded { path, text, sha256, config, diagnostics, mask }.settled()
+    let (parsed, bom) = (true, bytes.starts_with("\u{FEFF}".as_bytes()));
+    Loaded { path, text, bom, sha256, config, diagnostics, parsed, mask }.settled()
 }
 
 /// Two lower-case digits a byte.

@@ -12,7 +12,7 @@ use std::ops::Range;
 use aho_corasick::AhoCorasick;
 
 use super::node::{Data, Node};
-use super::parse::Parsed;
+use super::parse::{self, Parsed};
 use super::secret::REDACTED;
 
 /// The secrets of one text.
@@ -80,6 +80,11 @@ impl Mask {
             message.replace_range(span, REDACTED);
         }
     }
+}
+
+/// Where secrets stand in `text`, in order.
+pub(crate) fn secrets(text: &str) -> Vec<Range<usize>> {
+    Mask::new(text, &parse::parse(text)).spans
 }
 
 /// Whether values of `key` are never shown. Misspelt ones count.

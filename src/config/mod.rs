@@ -19,7 +19,7 @@ mod parse;
 mod place;
 mod report;
 mod salvage;
-mod scalar;
+pub(crate) mod scalar;
 mod source;
 mod syntax;
 #[cfg(test)]
@@ -37,6 +37,7 @@ pub mod units;
 pub use diagnostic::{Diagnostic, Severity};
 pub use load::{Loaded, load, load_bytes, resolve};
 pub use locate::{NotFound, instance_id, locate};
+pub(crate) use mask::secrets;
 pub use model::Config;
 pub use schema::schema;
 pub use secret::{Secret, SecretSpec};

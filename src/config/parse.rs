@@ -155,11 +155,7 @@ impl Builder {
         span: Range<usize>,
     ) -> Result<(), Problem> {
         self.check_tag(tag, &span);
-        let word = match tag.and_then(Tag::core_suffix) {
-            Some(name) => name != "str",
-            None => plain && !tag.is_some_and(is_non_specific),
-        };
-        let value = if word { scalar::resolve(&text) } else { None };
+        let value = scalar::meaning(&text, plain, tag);
         let merges = plain && tag.is_none() && text == "<<";
         self.put(Rc::new(Node::scalar(text, value, span)), anchor, merges)
     }
@@ -230,7 +226,7 @@ impl Builder {
     }
 
     fn check_tag(&mut self, tag: Option<&Tag>, span: &Range<usize>) {
-        if tag.is_some_and(|tag| tag.is_custom() && !is_non_specific(tag)) {
+        if tag.is_some_and(|tag| tag.is_custom() && !scalar::is_non_specific(tag)) {
             self.problems.push(Problem::new("yaml-tag", span.clone(), "a tag of your own means nothing here"));
         }
     }
@@ -250,11 +246,6 @@ impl Builder {
 fn bytes(span: &Span) -> Range<usize> {
     let range = span.byte_range().unwrap_or_default();
     range.start..range.end.max(range.start)
-}
-
-/// `!`: read it as text.
-fn is_non_specific(tag: &Tag) -> bool {
-    tag.parts() == ("", "!")
 }
 
 fn too_deep(span: Range<usize>) -> Problem {

@@ -1,11 +1,26 @@
 //! What an unquoted word of YAML means: the core schema of YAML 1.2.2, section 10.3.2. `yes`, `on`, `1_000`, `1:30` and dates are plain text.
 
+use granit_parser::Tag;
 use serde_json::{Number, Value};
+
+/// What a scalar of the file means, `plain` if it is not quoted; `None`: it is text.
+pub(crate) fn meaning(text: &str, plain: bool, tag: Option<&Tag>) -> Option<Value> {
+    let word = match tag.and_then(Tag::core_suffix) {
+        Some(name) => name != "str",
+        None => plain && !tag.is_some_and(is_non_specific),
+    };
+    if word { resolve(text) } else { None }
+}
+
+/// `!`: read it as text.
+pub(super) fn is_non_specific(tag: &Tag) -> bool {
+    tag.parts() == ("", "!")
+}
 
 /// The null, boolean or number that `word` stands for; `None`: it is text.
 ///
 /// `.inf` and `.nan` stay text: no key of ours takes them, and JSON has no such numbers.
-pub(super) fn resolve(word: &str) -> Option<Value> {
+pub(crate) fn resolve(word: &str) -> Option<Value> {
     match word {
         "" | "~" | "null" | "Null" | "NULL" => Some(Value::Null),
         "true" | "True" | "TRUE" => Some(Value::Bool(true)),

@@ -1,0 +1,5 @@
+//! Tests of the edit engine.
+
+mod properties;
+mod table;
+mod writing;
