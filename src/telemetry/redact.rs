@@ -27,22 +27,51 @@ pub const SHORTEST: usize = 6;
 /// Values that can be added before the older half is forgotten.
 const HALF: usize = 50_000;
 
-static REGISTRY: RwLock<Registry> = RwLock::new(Registry::new());
+/// What this process knows.
+static KNOWN: Known = Known::new();
 
 /// Makes `secret` unable to leave through a log sink from now on, also in lines that are formatted but not yet written.
 pub fn register(secret: &Secret) {
-    let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
-    registry.add(secret.clone());
-    if let Some(escaped) = escaped(secret) {
-        registry.add(escaped);
-    }
+    KNOWN.register(secret);
 }
 
 /// `line` with every registered value replaced by `[redacted]`.
 pub fn redact(line: &[u8]) -> Cow<'_, [u8]> {
-    match automaton() {
-        Some(automaton) if automaton.is_match(line) => Cow::Owned(replace(&automaton, line)),
-        _ => Cow::Borrowed(line),
+    KNOWN.redact(line)
+}
+
+/// A registry that threads share.
+#[derive(Debug)]
+struct Known(RwLock<Registry>);
+
+impl Known {
+    const fn new() -> Self {
+        Self(RwLock::new(Registry::new()))
+    }
+
+    fn register(&self, secret: &Secret) {
+        let mut registry = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        registry.add(secret.clone());
+        if let Some(escaped) = escaped(secret) {
+            registry.add(escaped);
+        }
+    }
+
+    fn redact<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
+        match self.automaton() {
+            Some(automaton) if automaton.is_match(line) => Cow::Owned(replace(&automaton, line)),
+            _ => Cow::Borrowed(line),
+        }
+    }
+
+    /// The automaton over everything registered, `None` while that is nothing.
+    fn automaton(&self) -> Option<Arc<AhoCorasick>> {
+        let registry = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if registry.automaton.is_some() || registry.is_empty() {
+            return registry.automaton.clone();
+        }
+        drop(registry);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).build()
     }
 }
 
@@ -134,16 +163,6 @@ fn escaped(secret: &Secret) -> Option<Secret> {
     (inner != secret.expose()).then(|| Secret::new(inner))
 }
 
-/// The automaton over everything registered, `None` while that is nothing.
-fn automaton() -> Option<Arc<AhoCorasick>> {
-    let registry = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
-    if registry.automaton.is_some() || registry.is_empty() {
-        return registry.automaton.clone();
-    }
-    drop(registry);
-    REGISTRY.write().unwrap_or_else(PoisonError::into_inner).build()
-}
-
 fn replace(automaton: &AhoCorasick, line: &[u8]) -> Vec<u8> {
     let mut clean = Vec::with_capacity(line.len());
     automaton.replace_all_with_bytes(line, &mut clean, |_, _, clean| {
@@ -159,36 +178,42 @@ mod tests {
 
     use super::*;
 
-    fn shown(line: &str) -> String {
-        String::from_utf8(redact(line.as_bytes()).into_owned()).expect("the marker is text")
+    /// Knows `secrets`, and nothing that other tests register.
+    fn knowing(secrets: &[&str]) -> Known {
+        let known = Known::new();
+        secrets.iter().for_each(|secret| known.register(&Secret::new(*secret)));
+        known
+    }
+
+    fn shown(known: &Known, line: &str) -> String {
+        String::from_utf8(known.redact(line.as_bytes()).into_owned()).expect("the marker is text")
     }
 
     #[test]
     fn a_registered_value_is_replaced_everywhere_in_a_line() {
-        register(&Secret::new("sk-canary-replace"));
-        assert_eq!(shown("a sk-canary-replace,sk-canary-replace b"), "a [redacted],[redacted] b");
-        assert_eq!(shown("sk-canary-other"), "sk-canary-other");
+        let known = knowing(&["sk-canary-replace"]);
+        assert_eq!(shown(&known, "a sk-canary-replace,sk-canary-replace b"), "a [redacted],[redacted] b");
+        assert_eq!(shown(&known, "sk-canary-other"), "sk-canary-other");
     }
 
     #[test]
     fn nothing_of_the_longer_of_two_keys_is_left() {
-        register(&Secret::new("sk-canary-long"));
-        register(&Secret::new("sk-canary-long-tail"));
-        assert_eq!(shown("<sk-canary-long-tail>"), "<[redacted]>");
+        let known = knowing(&["sk-canary-long", "sk-canary-long-tail"]);
+        assert_eq!(shown(&known, "<sk-canary-long-tail>"), "<[redacted]>");
     }
 
     #[test]
     fn the_json_form_of_a_value_is_known_too() {
-        register(&Secret::new("can\"ary\\form"));
-        assert_eq!(shown(r#"{"detail":"can\"ary\\form"}"#), r#"{"detail":"[redacted]"}"#);
+        let known = knowing(&["can\"ary\\form"]);
+        assert_eq!(shown(&known, r#"{"detail":"can\"ary\\form"}"#), r#"{"detail":"[redacted]"}"#);
     }
 
     #[test]
     fn short_values_are_left_alone_and_a_later_value_is_picked_up() {
-        register(&Secret::new("abcde"));
-        assert_eq!(shown("abcde sk-canary-later"), "abcde sk-canary-later");
-        register(&Secret::new("sk-canary-later"));
-        assert_eq!(shown("abcde sk-canary-later"), "abcde [redacted]");
+        let known = knowing(&["abcde"]);
+        assert_eq!(shown(&known, "abcde sk-canary-later"), "abcde sk-canary-later");
+        known.register(&Secret::new("sk-canary-later"));
+        assert_eq!(shown(&known, "abcde sk-canary-later"), "abcde [redacted]");
     }
 
     #[test]
