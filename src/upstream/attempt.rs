@@ -123,8 +123,10 @@ impl Ticket {
             return turn.or(revived.then_some(Change::KeyRevived));
         }
         endpoint.key.release(key);
-        if outcome.is_failure() {
+        if outcome.next_endpoint() {
             endpoint.state.penalize(now.since(self.began), now);
+        }
+        if outcome.is_failure() {
             return endpoint.state.fail(pass, outcome.retry_after(), detail, now, policy, chance).map(Change::from);
         }
         endpoint.state.release(pass);
@@ -138,7 +140,6 @@ impl Ticket {
 
     fn rated(&self, limit: RateLimit, detail: &str, ask: &Ask<'_>, now: Moment) -> Option<Change> {
         let endpoint = &*self.endpoint;
-        endpoint.state.penalize(now.since(self.began), now);
         endpoint.state.note(detail, now);
         let until = endpoint.key.rest(endpoint.scope(ask), limit, now)?;
         let model = ask.model.filter(|_| !limit.whole_key);
