@@ -1,7 +1,6 @@
 //! The background thread: wires everything, runs what is not a request, and sees everything end.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -96,7 +95,7 @@ impl Background {
         let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let tls = match &config.server.tls {
             None => None,
-            Some(spec) => Some(acceptor(spec, publisher, &self.options.config)?),
+            Some(spec) => Some(acceptor(spec, publisher)?),
         };
         let (reports, reported) = Reports::channel();
         let shared = Arc::new(Shared::new(cell, self.options.events.clone(), reports));
@@ -128,11 +127,10 @@ fn workers(config: &Config) -> usize {
     config.server.workers.map_or(cores.min(4), |workers| usize::try_from(workers).unwrap_or(cores))
 }
 
-fn acceptor(spec: &ServerTls, publisher: &Publisher, file: &Path) -> Result<tls::Acceptor, StartError> {
-    let path = file.parent().unwrap_or(file).join(&spec.cert);
-    let cert = std::fs::read(&path).map_err(|error| StartError::Unreadable(path, error))?;
+fn acceptor(spec: &ServerTls, publisher: &Publisher) -> Result<tls::Acceptor, StartError> {
+    let cert = publisher.certificate(&spec.cert).map_err(|why| StartError::TlsCert(why.to_string()))?;
     let key = publisher.secret(&spec.key).map_err(|why| StartError::TlsKey(why.to_string()))?;
-    Ok(tls::Acceptor::new(tls::server_config(&cert, key)?))
+    Ok(tls::Acceptor::new(tls::server_config(cert, key)?))
 }
 
 /// Everything in place.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 
 use crate::net::listen::ListenError;
 use crate::net::tls::TlsError;
@@ -14,10 +13,10 @@ pub enum StartError {
     Config(String),
     /// An address cannot be listened on.
     Listen(ListenError),
-    /// A file of `server.tls` cannot be read.
-    Unreadable(PathBuf, io::Error),
     /// `server.tls` cannot be used.
     Tls(TlsError),
+    /// The certificates of `server.tls` cannot be read.
+    TlsCert(String),
     /// The key of `server.tls` does not resolve.
     TlsKey(String),
     /// Signals cannot be received.
@@ -33,8 +32,8 @@ impl fmt::Display for StartError {
         match self {
             Self::Config(report) => f.write_str(report.trim_end()),
             Self::Listen(error) => error.fmt(f),
-            Self::Unreadable(path, error) => write!(f, "{} cannot be read: {error}", path.display()),
             Self::Tls(error) => write!(f, "server.tls: {error}"),
+            Self::TlsCert(why) => write!(f, "server.tls.cert: {why}"),
             Self::TlsKey(why) => write!(f, "server.tls.key: {why}"),
             Self::Signals(error) => write!(f, "signals cannot be received: {error}"),
             Self::Thread(error) => write!(f, "no thread could be started: {error}"),

@@ -78,7 +78,9 @@ impl Crew {
 
     /// Gives a connection to the worker that has the fewest.
     pub(super) fn deal(&self, stream: TcpStream, place: Share) {
-        let Some(desk) = self.desks.iter().min_by_key(|desk| desk.load.load(Ordering::Relaxed)) else { return };
+        // A worker that is gone has no load: it must not draw all connections to itself.
+        let here = self.desks.iter().filter(|desk| !desk.queue.is_closed());
+        let Some(desk) = here.min_by_key(|desk| desk.load.load(Ordering::Relaxed)) else { return };
         desk.load.fetch_add(1, Ordering::Relaxed);
         let dealt = Dealt { stream, place, load: Load(Arc::clone(&desk.load)) };
         if desk.queue.send(dealt).is_err() {
@@ -130,21 +132,24 @@ async fn work(site: Site, mut dealt: mpsc::UnboundedReceiver<Dealt>, mut dismiss
     let client = Client::new(own);
     let worker = Worker { shared, client: client.clone(), picker: RefCell::new(Picker::new(fastrand::u64(..))) };
     let door = Rc::new(Door { worker, in_flight, buffered });
+    let attend = |dealt| attend(Rc::clone(&door), dealt, tls.clone(), phase.clone());
     let mut connections = JoinSet::new();
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
         tokio::select! {
-            Some(dealt) = dealt.recv() => {
-                connections.spawn_local(attend(Rc::clone(&door), dealt, tls.clone(), phase.clone()));
-            }
+            Some(dealt) = dealt.recv() => drop(connections.spawn_local(attend(dealt))),
             Some(ended) = connections.join_next() => log_panic(ended),
             _ = sweep.tick() => tidy(&door, &client),
             _ = dismissed.wait_for(|dismissed| *dismissed) => break,
         }
     }
+    // What was accepted is served, also if its worker was told to leave first.
+    while let Ok(dealt) = dealt.try_recv() {
+        connections.spawn_local(attend(dealt));
+    }
     tokio::select! {
         () = finish(&mut connections) => {}
-        () = goodbye(phase) => tracing::warn!("some requests did not end in time"),
+        () = goodbye(phase.clone()) => tracing::warn!("some requests did not end in time"),
     }
 }
 

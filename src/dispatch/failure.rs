@@ -64,11 +64,12 @@ fn unavailable(last: Option<&Attempted>, soonest: Option<Duration>) -> Refusal {
     Refusal::unavailable(reason, format!("{what}; try again in {advice} s"), advice)
 }
 
-/// Only failures the client retries well by itself are handed on, and an endpoint's word that it has no such model.
+/// Only failures the client retries well by itself are handed on, an endpoint's word that it has no such model, and a
+/// refused signature that nobody else could judge.
 fn is_handed_on(outcome: &Outcome, held: &Held) -> bool {
     let status = held.head.status.as_u16();
     match outcome {
-        Outcome::Model | Outcome::Conflict => true,
+        Outcome::Model | Outcome::Conflict | Outcome::Client => true,
         _ => matches!(status, 429 | 500 | 502 | 503 | 504) && !says_overloaded(&held.gate.prefix),
     }
 }

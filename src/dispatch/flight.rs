@@ -75,11 +75,13 @@ impl Flight {
 
     /// The answer broke after it began: the re-send of this conversation must not come here again.
     pub fn failed_midway(&mut self, outcome: &Outcome, detail: &str) {
+        // An answer that nothing was known of beforehand (another path, a client's fault) counts nothing at its end either.
+        if self.good != Outcome::Success {
+            return self.finish(&Outcome::Cancelled, detail);
+        }
         if let (true, Some(session)) = (outcome.next_endpoint() && self.ticket.is_some(), &self.asker.session) {
             self.shared.affinity.avoid(session, &self.endpoint.id, Moment::now());
         }
-        // An answer that nothing was known of beforehand (another path, a client's fault) counts nothing at its end either.
-        let outcome = if self.good == Outcome::Success { outcome } else { &Outcome::Cancelled };
         self.finish(outcome, detail);
     }
 

@@ -95,6 +95,11 @@ impl Plan {
         self.reserved.is_some()
     }
 
+    /// Whether `endpoint` was asked, or is left for last because it just broke this conversation.
+    pub fn has_asked(&self, endpoint: &Arc<Endpoint>) -> bool {
+        self.tried.contains(endpoint)
+    }
+
     /// Every endpoint the request may use.
     pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.profiles.iter().flat_map(|profile| &profile.endpoints)

@@ -55,6 +55,8 @@ pub(super) struct Run<'a> {
     journal: Journal,
     attempts: u32,
     began: Instant,
+    /// When the endpoint at hand was asked.
+    asked: Instant,
     /// Where the conversation's thinking was signed, to be asked if another endpoint refuses the signature.
     signer: Option<EndpointId>,
     last: Option<Attempted>,
@@ -77,7 +79,8 @@ impl<'a> Run<'a> {
         let signer = sticky.as_ref().map(|sticky| sticky.endpoint.clone());
         let confined = call.kind == Kind::Other || !snapshot.config.failover.auto_failover;
         let plan = Plan::new(&snapshot, sticky, avoided.as_ref(), confined);
-        Self { worker, snapshot, call, asker, plan, journal, attempts: 0, began: Instant::now(), signer, last: None }
+        let began = Instant::now();
+        Self { worker, snapshot, call, asker, plan, journal, attempts: 0, began, asked: began, signer, last: None }
     }
 
     /// The request.
@@ -108,7 +111,7 @@ impl<'a> Run<'a> {
     /// What follows from an attempt.
     pub(super) fn judge(&mut self, flight: &Flight, attempted: &Attempted) -> Verdict {
         let endpoint = flight.endpoint();
-        let theirs = attempted.outcome == Outcome::Auth && matches!(endpoint.credential, Credential::Passthrough);
+        let theirs = matches!(endpoint.credential, Credential::Passthrough) && refuses_client(attempted);
         let answer = attempted.answer.is_some() && (theirs || !attempted.outcome.next_endpoint());
         if answer && !self.should_ask_signer(endpoint, attempted) { Verdict::Answer } else { Verdict::Next }
     }
@@ -120,7 +123,7 @@ impl<'a> Run<'a> {
             self.plan.may_repeat(flight.endpoint());
         }
         let counts = self.call.kind == Kind::Messages || attempted.outcome == Outcome::Local;
-        let outcome = if counts { &attempted.outcome } else { &Outcome::Cancelled };
+        let outcome = if counts && !self.came_too_late() { &attempted.outcome } else { &Outcome::Cancelled };
         flight.finish(outcome, &attempted.detail);
         // The last answer is worth more than a later silence.
         if attempted.answer.is_some() || self.last.as_ref().is_none_or(|last| last.answer.is_none()) {
@@ -131,8 +134,11 @@ impl<'a> Run<'a> {
     /// Sends an endpoint's answer down.
     pub(super) fn relay(mut self, mut flight: Flight, attempted: Attempted) -> Response<Body> {
         self.note(flight.endpoint(), &attempted);
-        let by_active = self.is_active(&flight.endpoint().id);
-        self.report(if by_active { Served::Itself } else { Served::Not { short_rest: self.active_rests_shortly() } });
+        if self.is_active(&flight.endpoint().id) {
+            self.report(Served::Itself);
+        } else if !self.active_was_passed_over() {
+            self.report(Served::Not { short_rest: self.active_rests_shortly() });
+        }
         let counts = self.call.kind == Kind::Messages && attempted.outcome == Outcome::Success;
         flight.answering(if counts { Outcome::Success } else { Outcome::Client });
         match attempted.answer {
@@ -163,8 +169,15 @@ impl<'a> Run<'a> {
         let whole = self.call.deadline.saturating_duration_since(self.began);
         let least = LEAST_LEFT.min(whole / 4);
         let left = self.call.deadline.saturating_duration_since(Instant::now());
-        let again = self.attempts < self.snapshot.config.retry.max_attempts && left >= least && !self.is_delivered();
+        let time = !left.is_zero() && left >= least;
+        let again = self.attempts < self.snapshot.config.retry.max_attempts && time && !self.is_delivered();
         self.attempts == 0 || again
+    }
+
+    /// Whether the request had used up its time before the endpoint at hand could do much: a slow upload is not its fault.
+    fn came_too_late(&self) -> bool {
+        let fair = LEAST_LEFT.min(self.snapshot.config.timeouts.request.get() / 4);
+        Instant::now() >= self.call.deadline && self.asked.elapsed() < fair
     }
 
     /// A request that is not known to be repeatable may have been carried out already.
@@ -175,6 +188,7 @@ impl<'a> Run<'a> {
 
     fn flight(&mut self, ticket: Ticket) -> Flight {
         self.attempts += 1;
+        self.asked = Instant::now();
         let own = ticket.endpoint().max_failures;
         let threshold = own.unwrap_or(self.snapshot.config.failover.failure_threshold);
         let policy = Policy { threshold, sole: self.snapshot.sole };
@@ -204,6 +218,15 @@ impl<'a> Run<'a> {
 
     fn is_active(&self, id: &EndpointId) -> bool {
         self.snapshot.active_profile().is_some_and(|active| active.name == id.profile)
+    }
+
+    /// Whether the active profile could have answered and was not asked, because the conversation belongs elsewhere.
+    fn active_was_passed_over(&self) -> bool {
+        let now = Moment::now();
+        let idle = |endpoint: &Arc<Endpoint>| {
+            !self.plan.has_asked(endpoint) && eligible(endpoint, &self.asker.ask(), now).is_ok()
+        };
+        self.snapshot.active_profile().is_some_and(|active| active.endpoints.iter().any(idle))
     }
 
     fn report(&self, served: Served) {
@@ -281,6 +304,12 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
+}
+
+/// Whether an endpoint that was sent the client's own credential refused that: the client's affair.
+fn refuses_client(attempted: &Attempted) -> bool {
+    let status = attempted.answer.as_ref().map(|held| held.head.status.as_u16());
+    attempted.outcome == Outcome::Auth || (attempted.outcome == Outcome::Model && status == Some(403))
 }
 
 fn refuses_signature(held: &Held) -> bool {

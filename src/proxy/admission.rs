@@ -112,6 +112,17 @@ pub fn credentials(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     plain.chain(headers.get_all(AUTHORIZATION).iter().filter_map(|value| bearer(value.as_bytes())))
 }
 
+/// Takes out credentials that are tokens of `clients`: they are for qcc, and no `passthrough` endpoint may see them.
+pub fn remove_tokens(headers: &mut HeaderMap, clients: &Clients) {
+    let is_ours = |token: &[u8]| clients.find(token).is_some();
+    if headers.get_all(X_API_KEY).iter().any(|value| is_ours(value.as_bytes())) {
+        headers.remove(X_API_KEY);
+    }
+    if headers.get_all(AUTHORIZATION).iter().filter_map(|value| bearer(value.as_bytes())).any(is_ours) {
+        headers.remove(AUTHORIZATION);
+    }
+}
+
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())

@@ -13,6 +13,8 @@ use crate::limit::{Limit, Share};
 
 /// How long a request waits for room before its body is read.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a refused body is read on, and how long its next piece is waited for.
+const LINGER: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(1));
 /// What a body without a length reserves first.
 const FIRST: u64 = 64 * 1024;
 
@@ -25,10 +27,32 @@ pub struct Bounds {
     pub all: u64,
     /// Time between two pieces.
     pub idle: Duration,
+    /// Bytes of a refused body that are read and thrown away: who is still sending seldom reads the refusal.
+    pub discard: u64,
 }
 
 /// Reads `body` to its end. The share counts its bytes until it is dropped.
 pub async fn collect<B>(mut body: B, bounds: Bounds, buffered: &Limit) -> Result<(Replay, Option<Share>), Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let taken = take(&mut body, bounds, buffered).await;
+    let refused = taken.as_ref().is_err_and(|refusal| matches!(refusal.status.as_u16(), 413 | 503));
+    if refused && body.size_hint().lower() <= bounds.discard {
+        drop(tokio::time::timeout(LINGER.0, discard(&mut body, bounds.discard)).await);
+    }
+    taken
+}
+
+async fn discard<B: Body<Data = Bytes> + Unpin>(body: &mut B, most: u64) {
+    let mut left = most;
+    while let Ok(Some(piece)) = next(body, LINGER.1).await {
+        let Some(rest) = left.checked_sub(piece.len() as u64) else { return };
+        left = rest;
+    }
+}
+
+async fn take<B>(body: &mut B, bounds: Bounds, buffered: &Limit) -> Result<(Replay, Option<Share>), Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -41,7 +65,7 @@ where
     }
     let mut share = buffered.take(announced.unwrap_or(FIRST), bounds.all, PATIENCE).await.ok_or_else(full)?;
     let (mut pieces, mut length) = (Vec::new(), 0);
-    while let Some(piece) = next(&mut body, bounds.idle).await? {
+    while let Some(piece) = next(body, bounds.idle).await? {
         length += piece.len() as u64;
         make_room(&mut share, length, bounds)?;
         pieces.push(piece);
@@ -82,6 +106,12 @@ fn make_room(share: &mut Share, length: u64, bounds: Bounds) -> Result<(), Refus
     Ok(())
 }
 
+/// The body took all the time the request may take.
+pub fn late() -> Refusal {
+    let message = "the request body took longer than a request may (timeouts.request)";
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", "body-late", message).and_close()
+}
+
 fn too_large(limit: u64) -> Refusal {
     let message = format!("the request body is larger than {limit} bytes (server.limits.request_body)");
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", "request-too-large", message).and_close()
@@ -108,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { body: 1 << 20, all: 1 << 21, idle: Duration::from_secs(30) };
+    const BOUNDS: Bounds = Bounds { body: 1 << 20, all: 1 << 21, idle: Duration::from_secs(30), discard: 1 << 21 };
 
     /// A body without a length.
     struct Chunked(std::vec::IntoIter<Bytes>);

@@ -14,7 +14,7 @@ use hyper_util::server::conn::auto;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::connection::{Activity, Patience, Watched};
 use super::service::{Connection, Door, handle};
@@ -81,7 +81,8 @@ where
         let handled = handle(Rc::clone(&door), connection.clone(), request);
         Caught { handled }
     });
-    let builder = builder();
+    let streams = Streams::default();
+    let builder = builder(streams.clone());
     let mut connection =
         pin!(builder.serve_connection(TokioIo::new(Watched::new(transport, Rc::clone(&activity))), service));
     let mut expired = pin!(activity.expired());
@@ -98,8 +99,10 @@ where
             changed = phase.changed() => match changed.map(|()| *phase.borrow()) {
                 Ok(Phase::Serving | Phase::Draining) => connection.as_mut().graceful_shutdown(),
                 Ok(Phase::Ending) => {
-                    // The relays see it when the connection is polled next, and end their streams.
+                    // The relays see it when they are polled next, and end their streams: those of HTTP/1.1 with the
+                    // connection, those of HTTP/2 in their own tasks.
                     shared.end();
+                    streams.0.notify_waiters();
                     connection.as_mut().graceful_shutdown();
                 }
                 Err(_) => return,
@@ -108,8 +111,8 @@ where
     }
 }
 
-fn builder() -> auto::Builder<LocalExecutor> {
-    let mut builder = auto::Builder::new(LocalExecutor);
+fn builder(streams: Streams) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(streams);
     // The head's timer is ours: hyper's would also close connections that are merely unused.
     builder.http1().header_read_timeout(None).timer(TokioTimer::new());
     builder
@@ -121,14 +124,23 @@ fn builder() -> auto::Builder<LocalExecutor> {
     builder
 }
 
-/// Runs the tasks of HTTP/2 streams on the worker's own thread.
-#[derive(Clone, Copy, Debug)]
-struct LocalExecutor;
+/// Runs the tasks of a connection's HTTP/2 streams on the worker's own thread, and wakes them when they are to end.
+#[derive(Clone, Debug, Default)]
+struct Streams(Rc<Notify>);
 
-impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
+impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, task: F) {
+        let ending = Rc::clone(&self.0);
         // Owned by the worker's LocalSet: it ends with its stream, or with the worker.
-        tokio::task::spawn_local(task);
+        tokio::task::spawn_local(async move {
+            let mut task = pin!(task);
+            tokio::select! {
+                biased;
+                () = task.as_mut() => return,
+                () = ending.notified() => {}
+            }
+            task.await;
+        });
     }
 }
 

@@ -8,12 +8,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::EXPECT;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use super::body::{Bounds, collect};
+use super::body::{Bounds, collect, late};
 use super::connection::{Activity, Busy};
 use super::{admission, local};
 use crate::dispatch::answer::Refusal;
@@ -105,9 +106,12 @@ async fn take_in(
         body: server.limits.request_body.bytes(),
         all: server.limits.buffered.bytes(),
         idle: server.timeouts.body_idle.get(),
+        // Who waits for leave to send its body reads the refusal.
+        discard: if request.headers().contains_key(EXPECT) { 0 } else { server.limits.request_body.bytes() },
     };
     let (head, body) = request.into_parts();
-    let (body, room) = collect(body, bounds, &door.buffered).await?;
+    let collected = timeout_at(deadline, collect(body, bounds, &door.buffered)).await;
+    let (body, room) = collected.unwrap_or_else(|_| Err(late()))?;
     connection.activity.request_complete();
     let target = head
         .uri
@@ -119,7 +123,10 @@ async fn take_in(
     (journal.record.bytes_in, journal.record.stream) = (body.len(), facts.stream);
     journal.record.model.clone_from(&facts.model);
     let kind = Kind::of(&head.method, target.path());
-    let headers = upward(head.headers);
+    let mut headers = upward(head.headers);
+    if let Some(clients) = snapshot.clients.as_deref().filter(|_| snapshot.passes_through) {
+        admission::remove_tokens(&mut headers, clients);
+    }
     let call = Call { kind, method: head.method, target, headers, body, facts, session, deadline, room };
     Ok(Taken::Call(Box::new(call), turn))
 }

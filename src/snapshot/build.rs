@@ -20,6 +20,8 @@ use crate::config::secret::{Secret, SecretSpec};
 use crate::net::target::TargetSpec;
 use crate::net::tls::ClientTls;
 use crate::net::{Proxy, Target};
+use crate::time::Moment;
+use crate::upstream::breaker::SOLE_EJECTION;
 use crate::upstream::endpoint::{self, Credential, Endpoint, EndpointId, ModelMap};
 use crate::upstream::key::KeyState;
 use crate::upstream::profile::Profile;
@@ -32,8 +34,6 @@ pub struct Inputs<'a> {
     pub config: Arc<Config>,
     /// Its secrets.
     pub resolved: &'a Resolved,
-    /// Directory of the file: where its relative paths start.
-    pub dir: &'a Path,
     /// SHA-256 of the file, in hex.
     pub sha256: &'a str,
     /// Counts accepted files.
@@ -47,6 +47,9 @@ pub fn build(inputs: &Inputs<'_>, previous: Option<&Snapshot>) -> Snapshot {
     let mut chain: Vec<_> = config.profiles.iter().filter_map(|(name, spec)| builder.profile(name, spec)).collect();
     chain.sort_by_key(|profile| profile.tier);
     let (endpoints, groups) = count(&chain);
+    if endpoints == 1 {
+        spare(&chain);
+    }
     Snapshot {
         generation: inputs.generation,
         epoch: previous.map_or(1, |previous| previous.epoch + 1),
@@ -66,6 +69,14 @@ fn count(chain: &[Arc<Profile>]) -> (usize, usize) {
     let endpoints = || chain.iter().flat_map(|profile| &profile.endpoints);
     let groups: std::collections::HashSet<_> = endpoints().map(|endpoint| &endpoint.group).collect();
     (endpoints().count(), groups.len())
+}
+
+/// An endpoint that has become the only one does not stay out as long as it would beside others.
+fn spare(chain: &[Arc<Profile>]) {
+    let now = Moment::now();
+    for endpoint in chain.iter().flat_map(|profile| &profile.endpoints) {
+        endpoint.state.cap_ejection(SOLE_EJECTION, now);
+    }
 }
 
 fn passes_through(chain: &[Arc<Profile>]) -> bool {
@@ -205,23 +216,21 @@ impl Builder<'_> {
 
     fn target(&self, fields: &EndpointFields) -> Result<Target, String> {
         let base: Uri = fields.base_url.parse().map_err(|_| "base_url is not an address")?;
-        let ca = fields.ca_file.as_deref().map(|path| self.file(path)).transpose()?;
-        let cert = fields.client_cert.as_ref().map(|tls| self.client_cert(tls)).transpose()?;
+        let ca_pem = fields.ca_file.as_deref().map(|path| self.certificate(path)).transpose()?;
+        let client_cert = fields.client_cert.as_ref().map(|tls| self.client_cert(tls)).transpose()?;
         let proxy = fields.proxy.as_deref().map_or(Ok(Proxy::FromEnvironment), str::parse::<Proxy>);
-        let tls =
-            ClientTls { ca_pem: ca.as_deref(), client_cert: cert.as_ref().map(|(cert, key)| (cert.as_slice(), *key)) };
+        let tls = ClientTls { ca_pem, client_cert };
         let proxy = proxy.map_err(|why| why.to_string())?;
         let connect_timeout = timeouts(&self.inputs.config.timeouts, fields).connect;
         Target::new(TargetSpec { base: &base, tls, proxy, connect_timeout }).map_err(|why| why.to_string())
     }
 
-    fn client_cert(&self, tls: &ServerTls) -> Result<(Vec<u8>, &Secret), String> {
-        Ok((self.file(&tls.cert)?, self.secret(&tls.key)?))
+    fn client_cert(&self, tls: &ServerTls) -> Result<(&[u8], &Secret), String> {
+        Ok((self.certificate(&tls.cert)?, self.secret(&tls.key)?))
     }
 
-    fn file(&self, path: &Path) -> Result<Vec<u8>, String> {
-        let path = self.inputs.dir.join(path);
-        std::fs::read(&path).map_err(|why| format!("{} cannot be read: {why}", path.display()))
+    fn certificate(&self, path: &Path) -> Result<&[u8], String> {
+        self.inputs.resolved.certificate(path).map_err(ToString::to_string)
     }
 }
 

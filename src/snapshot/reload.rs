@@ -63,7 +63,7 @@ impl Publisher {
         watch.assume(Bytes::copy_from_slice(loaded.text.as_bytes()));
         let resolved = secrets.resolve(&config).await;
         let path: Arc<Path> = loaded.path.as_path().into();
-        let first = assemble(&path, &config, &resolved, &loaded.sha256, 1, None);
+        let first = assemble(&config, &resolved, &loaded.sha256, 1, None);
         let (orders, received) = mpsc::unbounded_channel();
         let status = watch::Sender::new(ReloadStatus::new(&first));
         let control = Control { nudge: watch.nudge(), orders, status: status.subscribe() };
@@ -81,6 +81,11 @@ impl Publisher {
     /// What a reference of the file came to.
     pub fn secret(&self, spec: &SecretSpec) -> Result<&Secret, &Unresolved> {
         self.resolved.get(spec)
+    }
+
+    /// The contents of a certificate file, `path` as written in the file.
+    pub fn certificate(&self, path: &Path) -> Result<&[u8], &Unresolved> {
+        self.resolved.certificate(path)
     }
 
     /// The way to ask for things.
@@ -175,7 +180,7 @@ impl Publisher {
         announce: impl FnOnce(&Self, &Snapshot),
     ) {
         let before = self.cell.load();
-        let after = assemble(&self.path, config, &resolved, sha256, generation, Some(&before));
+        let after = assemble(config, &resolved, sha256, generation, Some(&before));
         self.cell.store(after);
         warn(&resolved, &self.resolved);
         self.resolved = resolved;
@@ -244,15 +249,13 @@ async fn load(path: Arc<Path>, bytes: io::Result<Bytes>) -> Option<Loaded> {
 }
 
 fn assemble(
-    path: &Path,
     config: &Arc<Config>,
     resolved: &Resolved,
     sha256: &str,
     generation: u64,
     before: Option<&Snapshot>,
 ) -> Snapshot {
-    let dir = path.parent().unwrap_or(path);
-    build(&Inputs { config: Arc::clone(config), resolved, dir, sha256, generation }, before)
+    build(&Inputs { config: Arc::clone(config), resolved, sha256, generation }, before)
 }
 
 fn warn(resolved: &Resolved, before: &Resolved) {

@@ -1,7 +1,7 @@
 //! Client tokens: who may call, and that a token never leaves.
 
 use crate::support::config::{in_order, key, with_server};
-use crate::support::{Proxy, Request, Setup, Upstream};
+use crate::support::{Proxy, Reply, Request, Setup, Upstream, profile};
 
 const CLIENTS: &str = "clients: [{ name: alice, token: { env: ALICE } }, { name: bob, token: { file: bob.token } }]";
 
@@ -85,4 +85,38 @@ async fn an_empty_token_is_never_open() {
         assert_eq!(proxy.send(&request).await.status, 401, "{request:?}");
     }
     assert_eq!(upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn a_token_never_reaches_a_passthrough_endpoint() {
+    let upstream = Upstream::serving().await;
+    let endpoint = format!("      - {{ id: a, base_url: \"{}\", auth: passthrough }}\n", upstream.url());
+    let yaml = with_server(CLIENTS, "", &[profile("production", "tier: primary", &[endpoint])]);
+    let proxy =
+        Setup::new(&yaml).env("ALICE", "sk-canary-alice").with_file("bob.token", "sk-canary-bob\n").start().await;
+    let bare = || Request::unary().without("x-api-key");
+    for request in [
+        bare().header("x-api-key", "sk-canary-alice").header("authorization", "Bearer own"),
+        bare().header("authorization", "Bearer sk-canary-alice").header("x-api-key", "own"),
+        bare().header("authorization", "Bearer own").header("qcc-token", "sk-canary-alice"),
+    ] {
+        proxy.send(&request).await.assert_served();
+        let seen = upstream.requests().pop().expect("it was just answered");
+        assert_eq!(seen.headers.iter().find(|(_, value)| value.contains("alice")), None, "a client's token");
+        assert!(seen.headers.iter().any(|(_, value)| value.ends_with("own")), "the client's own credential: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_passthrough_endpoint_refuses_a_client_is_that_clients_affair() {
+    let upstream = Upstream::start(|seen| match seen.header("x-api-key") {
+        Some("poor") => Reply::error(403, "permission_error", "no access to model claude"),
+        _ => Reply::served(seen),
+    })
+    .await;
+    let endpoint = format!("      - {{ id: a, base_url: \"{}\", auth: passthrough }}\n", upstream.url());
+    let proxy = Proxy::start(&with_server("", "", &[profile("production", "tier: primary", &[endpoint])])).await;
+    let of = |key: &str| Request::unary().without("x-api-key").header("x-api-key", key);
+    assert_eq!(proxy.send(&of("poor")).await.status, 403);
+    proxy.send(&of("rich")).await.assert_served();
 }

@@ -227,3 +227,22 @@ async fn a_full_endpoint_passes_requests_on() {
     assert_eq!(held.assert_served().endpoint(), "a");
     assert_eq!(busy.count(), 1);
 }
+
+#[tokio::test]
+async fn conversations_that_belong_to_another_provider_switch_nothing() {
+    let (first, second) = (Upstream::serving().await, Upstream::serving().await);
+    let proxy = Proxy::start(&file(&[
+        profile("production", "tier: primary", &[endpoint("a", &first.url(), "group: one")]),
+        profile("backup", "tier: secondary", &[endpoint("b", &second.url(), "group: two")]),
+    ]))
+    .await;
+    first.script(|seen| match seen.index {
+        0 => Reply::error(500, "api_error", "once"),
+        _ => Reply::served(seen),
+    });
+    for _ in 0..6 {
+        assert_eq!(proxy.send(&Request::unary().session("moved")).await.assert_served().endpoint(), "b");
+    }
+    assert_eq!(proxy.send(&Request::unary().session("new")).await.assert_served().endpoint(), "a");
+    assert_eq!(proxy.count_log("switched"), 0);
+}

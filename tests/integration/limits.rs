@@ -199,3 +199,27 @@ async fn a_full_body_memory_refuses_and_frees_itself() {
     tokio::join!(held, refused).0.assert_served();
     proxy.send(&big).await.assert_served();
 }
+
+#[tokio::test]
+async fn a_body_that_takes_all_the_requests_time_hurts_no_endpoint() {
+    let upstream = Upstream::serving().await;
+    let more = "timeouts: { request: 1s, first_byte: 1s, first_byte_unary: 1s }";
+    let proxy = Proxy::start(&with_server("", more, &[in_order([upstream.url()])])).await;
+    for _ in 0..3 {
+        let mut client = RawClient::connect(proxy.address).await;
+        client.send("POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n").await;
+        let answer = client.answer().await.expect("an answer");
+        assert_eq!((answer.status, answer.error_type().as_str()), (408, "invalid_request_error"));
+    }
+    assert_eq!(proxy.count_log("ejected"), 0);
+    proxy.send(&Request::unary()).await.assert_served();
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let (_upstream, proxy) = fixture("limits: { request_body: 16MiB, buffered: 16MiB }").await;
+    for mut client in [Client::h1(proxy.address).await, Client::h2(proxy.address).await] {
+        let answer = client.send(&Request::messages(messages::big_ask(20 << 20, false))).await;
+        assert_eq!((answer.status, answer.error_type().as_str()), (413, "request_too_large"));
+    }
+}

@@ -22,6 +22,7 @@ mod models;
 mod original;
 mod outcomes;
 mod reload;
+mod shutdown;
 mod sources;
 mod stream_failure;
 mod support;

@@ -7,6 +7,11 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::time::Moment;
+use crate::upstream::breaker::{Policy, SOLE_EJECTION, Standing};
+use crate::upstream::eligible::Ask;
+use crate::upstream::endpoint::Credential;
+use crate::upstream::outcome::Outcome;
 
 const EVER: Duration = Duration::from_mins(1);
 
@@ -238,4 +243,34 @@ async fn no_secret_is_told() {
     let rejected = running.told().await;
     let told = format!("{accepted} {rejected} {:?} {:?}", running.control.status().borrow(), running.cell.load());
     assert!(!told.contains("canary"), "{told}");
+}
+
+#[tokio::test]
+async fn an_ejected_endpoint_that_becomes_the_only_one_is_back_within_seconds() {
+    let mut running = Running::start(&file(&[("production", "sk-1"), ("backup", "sk-2")])).await;
+    let endpoint = |running: &Running| Arc::clone(&running.cell.load().chain[0].endpoints[0]);
+    let ask = Ask::default();
+    let ticket = endpoint(&running).begin(&ask, Moment::now()).expect("it admits");
+    let policy = Policy { threshold: 1, sole: false };
+    ticket.finish(&Outcome::FAILED, "down", &ask, Moment::now(), policy, 0.5).expect("it is ejected");
+    let out_for = |running: &Running| match endpoint(running).state.standing(Moment::now()) {
+        Standing::Ejected { until, .. } => until.since(Moment::now()),
+        _ => Duration::ZERO,
+    };
+    assert!(out_for(&running) > SOLE_EJECTION, "there is another endpoint");
+    running.save(&file(&[("production", "sk-1")]));
+    running.told().await;
+    assert!(out_for(&running) <= SOLE_EJECTION, "{:?}", out_for(&running));
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_no_file_keeps_its_endpoint_out_and_nobody_waiting() {
+    let running = Running::start_with(&one("sk-1, ca_file: fifo"), |dir| {
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, dir.join("fifo"), rustix::fs::FileType::Fifo, mode, 0).expect("a FIFO");
+    })
+    .await;
+    let endpoint = Arc::clone(&running.cell.load().chain[0].endpoints[0]);
+    let Credential::Missing(why) = &endpoint.credential else { panic!("{endpoint:?}") };
+    assert!(why.contains("fifo") && why.contains("not a regular file"), "{why}");
 }
