@@ -54,6 +54,11 @@ impl std::error::Error for TlsError {
     }
 }
 
+/// What TLS itself said, where `cause` comes from it.
+pub fn reason(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    cause.downcast_ref::<rustls::Error>().map(ToString::to_string)
+}
+
 /// What a listener needs to serve HTTPS: its certificate chain and its key, in PEM.
 pub fn server_config(cert_pem: &[u8], key_pem: &Secret) -> Result<Arc<ServerConfig>, TlsError> {
     let chain = certificates(cert_pem, "the listener's certificate file")?;

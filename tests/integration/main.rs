@@ -13,6 +13,7 @@ mod fidelity;
 mod guard;
 mod harness;
 mod headers;
+mod house;
 mod init;
 mod lifecycle;
 mod limits;

@@ -6,6 +6,7 @@ use std::io;
 
 use super::wire::TooMuchBeforeHead;
 use crate::net::connect::{ConnectError, ConnectErrorKind, causes, io_message};
+use crate::net::tls;
 
 /// Where a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ impl From<ConnectError> for SendError {
 impl From<&hyper::Error> for SendError {
     fn from(error: &hyper::Error) -> Self {
         let find = |found: fn(&(dyn Error + 'static)) -> Option<String>| causes(error).find_map(found);
-        if let Some(cause) = find(|cause| cause.downcast_ref::<rustls::Error>().map(ToString::to_string)) {
+        if let Some(cause) = find(tls::reason) {
             return Self { kind: SendErrorKind::Tls, message: format!("TLS: {cause}") };
         }
         if error.is_parse_too_large() {
