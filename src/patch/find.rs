@@ -54,13 +54,13 @@ impl Tree {
         if let Some((name, at)) = spot.rest.first().and_then(|step| merged(node, step)) {
             return shared(text, &path.0, name, at);
         }
+        let depth = path.0.len() - spot.rest.len();
         let nearest = spot.rest.first().and_then(|step| nearest(node, step)).map(|step| {
             let mut steps = path.0.clone();
-            let depth = steps.len() - spot.rest.len();
-            steps[depth] = step;
-            Path(steps).to_string()
+            steps.truncate(depth);
+            Path(steps).then(step).to_string()
         });
-        PatchError::Missing { path: path.clone(), nearest }
+        PatchError::Missing { path: Path(path.0[..=depth].to_vec()), nearest }
     }
 
     /// Refuses an edit of the value at `trail` that other places would feel: it, or something around it, has an anchor

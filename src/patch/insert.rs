@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::editor::Editor;
+use super::editor::{Editor, Splice};
 use super::error::PatchError;
-use super::render::{self, Form, Lines};
+use super::render::Form;
 use super::replace::pad;
 use super::scan;
 use super::tree::{Child, Node};
@@ -23,10 +23,8 @@ impl Editor {
         let node = self.tree.node(trail);
         let at = at.unwrap_or(usize::MAX).min(node.children().len());
         let splice = if node.is_flow() || self.in_flow(trail) {
-            let text = match key {
-                Some(key) => format!("{}: {}", render::key(key, None, true), self.style().inline(value)),
-                None => self.style().inline(value),
-            };
+            let style = self.style();
+            let text = key.map_or_else(|| style.inline(value), |key| style.field(key, value));
             self.between_brackets(node, at, &text)
         } else {
             self.between_lines(node, at, key, value, flow)
@@ -41,7 +39,7 @@ impl Editor {
         key: Option<&str>,
         value: &Value,
         flow: Option<bool>,
-    ) -> Vec<(std::ops::Range<usize>, String)> {
+    ) -> Vec<Splice> {
         let (style, children) = (self.style(), node.children());
         let column = scan::column(&self.text, children[0].head);
         let lines = match key {
@@ -57,14 +55,7 @@ impl Editor {
         vec![self.whole_lines(node, at, key.is_some(), &block, style.eol)]
     }
 
-    fn whole_lines(
-        &self,
-        node: &Node,
-        at: usize,
-        map: bool,
-        block: &str,
-        eol: &str,
-    ) -> (std::ops::Range<usize>, String) {
+    fn whole_lines(&self, node: &Node, at: usize, map: bool, block: &str, eol: &str) -> Splice {
         let children = node.children();
         let gap = if self.has_gaps(node) { eol } else { "" };
         if at == children.len() {
@@ -96,7 +87,7 @@ impl Editor {
         count > 1 && start > 0 && scan::is_blank(scan::line(&self.text, scan::line_start(&self.text, start - 1)))
     }
 
-    fn between_brackets(&self, node: &Node, at: usize, text: &str) -> Vec<(std::ops::Range<usize>, String)> {
+    fn between_brackets(&self, node: &Node, at: usize, text: &str) -> Vec<Splice> {
         let children = node.children();
         if at < children.len() {
             let head = children[at].head;

@@ -25,11 +25,14 @@ mod error;
 mod find;
 mod insert;
 mod model;
+mod profile;
+mod read;
 mod remove;
 mod render;
 mod reorder;
 mod replace;
 mod scan;
+mod set;
 mod shorthand;
 mod style;
 #[cfg(test)]

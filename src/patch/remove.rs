@@ -15,7 +15,7 @@ impl Editor {
         let node = self.tree.node(above);
         let splices = match (node.children().len(), node.is_flow()) {
             (1, _) => self.last_one(above, node),
-            (_, true) => self.from_brackets(node, *at),
+            (_, true) => self.bracketed(node, *at),
             (_, false) => vec![(self.lines_of(node, *at), String::new())],
         };
         self.splice(splices)
@@ -99,7 +99,7 @@ impl Editor {
         child.head..scan::comma(&self.text, child.end()).map_or(child.end(), |comma| comma + 1)
     }
 
-    fn from_brackets(&self, node: &Node, at: usize) -> Vec<Splice> {
+    fn bracketed(&self, node: &Node, at: usize) -> Vec<Splice> {
         let children = node.children();
         let child = &children[at];
         let comma = scan::comma(&self.text, child.end()).filter(|comma| *comma < node.span.end);

@@ -16,15 +16,24 @@ impl Style {
     pub(super) fn inline(&self, value: &Value) -> String {
         match value {
             Value::Array(items) => {
-                bracketed('[', ']', self.brackets, items.iter().map(|item| self.inline(item)).collect())
+                bracketed('[', ']', self.brackets, &items.iter().map(|item| self.inline(item)).collect::<Vec<_>>())
             }
             Value::Object(fields) => {
-                let field =
-                    |(name, value): (&String, &Value)| format!("{}: {}", key(name, None, true), self.inline(value));
-                bracketed('{', '}', self.braces, fields.iter().map(field).collect())
+                let fields: Vec<String> = fields.iter().map(|(name, value)| self.field(name, value)).collect();
+                bracketed('{', '}', self.braces, &fields)
             }
-            other => scalar(other, None, true),
+            other => scalar(other, self.quote(), true),
         }
+    }
+
+    /// `key: value` in brackets.
+    pub(super) fn field(&self, name: &str, value: &Value) -> String {
+        format!("{}: {}", key(name, self.quote(), true), self.inline(value))
+    }
+
+    /// The quotes that everything in brackets has.
+    fn quote(&self) -> Option<char> {
+        self.json.then_some('"')
     }
 
     /// `key: value`.
@@ -113,7 +122,7 @@ fn indented(line: &str, depth: usize) -> String {
     if line.is_empty() { String::new() } else { format!("{}{line}", " ".repeat(depth)) }
 }
 
-fn bracketed(open: char, close: char, spaced: bool, items: Vec<String>) -> String {
+fn bracketed(open: char, close: char, spaced: bool, items: &[String]) -> String {
     let space = if spaced && !items.is_empty() { " " } else { "" };
     format!("{open}{space}{}{space}{close}", items.join(", "))
 }
@@ -148,8 +157,8 @@ fn is_plain(text: &str, flow: bool) -> bool {
     let first = text.chars().next().unwrap_or(' ');
     let second = text.chars().nth(1).unwrap_or(' ');
     let opens = match first {
-        '-' | '?' | ':' => second == ' ' || flow && "[]{},".contains(second),
-        _ => "[]{}#&*!|>'\"%@` ,".contains(first),
+        '-' | '?' => second == ' ' || flow && "[]{},".contains(second),
+        _ => ":[]{}#&*!|>'\"%@` ,".contains(first),
     };
     let reserved = ["yes", "no", "on", "off", "y", "n"].contains(&text.to_ascii_lowercase().as_str());
     let digits = first.is_ascii_digit()

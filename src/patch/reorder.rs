@@ -21,11 +21,8 @@ impl Editor {
         }
         let pieces: Vec<_> = (first..=last).map(|at| self.piece(node, at)).collect();
         let mut order: Vec<usize> = (0..pieces.len()).collect();
-        if *from < to {
-            order.rotate_left(1)
-        } else {
-            order.rotate_right(1)
-        }
+        let steps = if *from < to { 1 } else { order.len() - 1 };
+        order.rotate_left(steps);
         let splices =
             pieces.iter().zip(order).map(|(place, from)| (place.clone(), self.text[pieces[from].clone()].to_owned()));
         self.splice(splices.collect())

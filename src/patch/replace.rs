@@ -25,7 +25,21 @@ impl Editor {
             Some(key) if !inside => self.entry(child, &key.text, value, form),
             _ => self.in_line(child, value, inside, form),
         };
+        let splices = self.aligned(splices);
         self.splice(splices)
+    }
+
+    /// Keeps a comment behind a new value in its column, if it is in one with others.
+    fn aligned(&self, mut splices: Vec<Splice>) -> Vec<Splice> {
+        let [(range, new)] = splices.as_slice() else { return splices };
+        let old = &self.text[range.clone()];
+        let Some(gap) = scan::aligned_gap(&self.text, range.end).filter(|_| !new.contains('\n') && !old.contains('\n'))
+        else {
+            return splices;
+        };
+        let width = (gap.len() + old.chars().count()).saturating_sub(new.chars().count()).max(1);
+        splices.push((gap, " ".repeat(width)));
+        splices
     }
 
     fn replace_root(&mut self, value: &Value) -> Result<(), PatchError> {

@@ -68,7 +68,7 @@ pub(super) fn comments_below(text: &str, start: usize, depth: usize, gaps: bool)
     while at < text.len() {
         let line = line(text, at);
         let ours = is_comment(line) && indent(line) >= depth && follows.is_none_or(|next| indent(line) > next);
-        if !ours && !(gaps && is_blank(line)) {
+        if !(ours || gaps && is_blank(line)) {
             break;
         }
         at = next_line(text, at);
@@ -133,4 +133,16 @@ pub(super) fn line_number(text: &str, at: usize) -> usize {
 /// Whether `range` of the text holds a comment, or something that looks like one.
 pub(super) fn has_comment(text: &str, range: Range<usize>) -> bool {
     text[range].contains('#')
+}
+
+/// The spaces between `at` and the comment behind it, if a line beside has its comment in the same column.
+pub(super) fn aligned_gap(text: &str, at: usize) -> Option<Range<usize>> {
+    let end = at + indent(&text[at..]);
+    let column = |line: &str| line.find(" #").map(|hash| line[..=hash].chars().count());
+    let start = line_start(text, at);
+    let here = text[start..end].chars().count();
+    let above = start.checked_sub(1).map(|above| line(text, line_start(text, above)));
+    let below = line(text, next_line(text, at));
+    let aligned = [above, Some(below)].into_iter().flatten().any(|line| column(line) == Some(here));
+    (end > at && text[end..].starts_with('#') && aligned).then_some(at..end)
 }

@@ -7,6 +7,7 @@ use super::tree::{Child, Node, Tree};
 
 /// Habits of one file. What cannot be seen is what most people do.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a habit of its own")]
 pub(super) struct Style {
     /// How lines end.
     pub(super) eol: &'static str,
@@ -20,6 +21,8 @@ pub(super) struct Style {
     pub(super) braces: bool,
     /// Whether it is `[ a ]` rather than `[a]`.
     pub(super) brackets: bool,
+    /// Whether keys in brackets are quoted, as in JSON.
+    pub(super) json: bool,
     /// Whether a section at the top of the file may be `{ ... }`.
     pub(super) sections: bool,
     /// Whether the value of a key was last written in brackets.
@@ -38,6 +41,7 @@ impl Style {
             pad: search.pad.unwrap_or(1),
             braces: search.braces.unwrap_or(true),
             brackets: search.brackets.unwrap_or(false),
+            json: search.json.unwrap_or(false),
             sections: tree.root.children().iter().any(flow_section),
             keys: search.keys,
         }
@@ -57,6 +61,7 @@ struct Search<'t> {
     pad: Option<usize>,
     braces: Option<bool>,
     brackets: Option<bool>,
+    json: Option<bool>,
     keys: HashMap<String, bool>,
 }
 
@@ -66,6 +71,10 @@ impl Search<'_> {
             let spaced = self.text[node.span.start + 1..].starts_with(' ');
             let seen = if node.is_map() { &mut self.braces } else { &mut self.brackets };
             seen.get_or_insert(spaced);
+            if let Some(key) = &node.children()[0].key {
+                let quoted = self.text[key.span.clone()].starts_with('"');
+                self.json = Some(quoted && self.json.unwrap_or(true));
+            }
         }
         for child in node.children() {
             self.child(node, child, column);

@@ -68,21 +68,21 @@ impl std::error::Error for WriteError {
     }
 }
 
-/// Writes `patch.after` to `path` if the file still holds `patch.before`.
-pub fn write(path: &Path, patch: &Patch) -> Result<(), WriteError> {
-    let failed = |source| WriteError::Io { path: path.to_owned(), source };
-    let target = fs::canonicalize(path).map_err(failed)?;
+/// Writes `patch.after` to `file` if the file still holds `patch.before`.
+pub fn write(file: &Path, patch: &Patch) -> Result<(), WriteError> {
+    let failed = |source| WriteError::Io { path: file.to_owned(), source };
+    let target = fs::canonicalize(file).map_err(failed)?;
     let directory = target.parent().unwrap_or(Path::new("/"));
     let lock = lock(directory).map_err(failed)?;
     if fs::read(&target).map_err(failed)? != patch.before.as_bytes() {
-        return Err(WriteError::Changed { path: path.to_owned() });
+        return Err(WriteError::Changed { path: file.to_owned() });
     }
     if patch.is_empty() {
         return Ok(());
     }
     match replace(&target, directory, patch.after.as_bytes()) {
         Ok(()) => lock.sync_all().or_else(unsupported).map_err(failed),
-        Err(Replace::InPlace) => in_place(path, &target, directory, patch),
+        Err(Replace::InPlace) => in_place(file, &target, directory, patch),
         Err(Replace::Failed(source)) => Err(failed(source)),
     }
 }
@@ -134,17 +134,18 @@ fn in_place_if(error: io::Error, kinds: &[io::ErrorKind]) -> Replace {
     if kinds.contains(&error.kind()) { Replace::InPlace } else { Replace::Failed(error) }
 }
 
-fn in_place(path: &Path, target: &Path, directory: &Path, patch: &Patch) -> Result<(), WriteError> {
-    let failed = |source| WriteError::Io { path: path.to_owned(), source };
-    let mut file = OpenOptions::new().write(true).open(target).map_err(failed)?;
+/// Overwrites the file, with a synced backup until that is done.
+pub(super) fn in_place(file: &Path, target: &Path, directory: &Path, patch: &Patch) -> Result<(), WriteError> {
+    let failed = |source| WriteError::Io { path: file.to_owned(), source };
+    let mut handle = OpenOptions::new().write(true).open(target).map_err(failed)?;
     let backup = backup(directory, patch.before.as_bytes()).map_err(failed)?;
-    let Err(source) = overwrite(&mut file, patch.after.as_bytes()) else { return Ok(()) };
-    if overwrite(&mut file, patch.before.as_bytes()).is_ok() {
+    let Err(source) = overwrite(&mut handle, patch.after.as_bytes()) else { return Ok(()) };
+    if overwrite(&mut handle, patch.before.as_bytes()).is_ok() {
         return Err(failed(source));
     }
     // Kept even if that fails: then it lies where it was written, under a name nobody takes away.
     let backup = backup.keep().map_or_else(|kept| kept.file.path().to_owned(), |(_, path)| path);
-    Err(WriteError::Torn { path: path.to_owned(), backup, source })
+    Err(WriteError::Torn { path: file.to_owned(), backup, source })
 }
 
 /// Readable by its owner alone; beside the file if possible. Goes away when dropped, stays when the process is killed.

@@ -1,5 +1,6 @@
 //! Tests of the edit engine.
 
+mod diffs;
 mod properties;
 mod table;
 mod writing;
