@@ -16,7 +16,9 @@ impl Style {
     pub(super) fn inline(&self, value: &Value) -> String {
         match value {
             Value::Array(items) => {
-                bracketed('[', ']', self.brackets, &items.iter().map(|item| self.inline(item)).collect::<Vec<_>>())
+                let nested = items.first().is_some_and(|item| item.is_object() || item.is_array());
+                let items: Vec<String> = items.iter().map(|item| self.inline(item)).collect();
+                bracketed('[', ']', if nested { self.boxes } else { self.brackets }, &items)
             }
             Value::Object(fields) => {
                 let fields: Vec<String> = fields.iter().map(|(name, value)| self.field(name, value)).collect();
@@ -139,7 +141,8 @@ fn is_simple(value: &Value) -> bool {
 
 /// A key, quoted if needed. `quote`: how it was quoted before.
 pub(super) fn key(name: &str, quote: Option<char>, flow: bool) -> String {
-    let plain = quote.is_none() && is_plain(name, flow) && name != "<<";
+    // `on` is a key of ours, and reads as one.
+    let plain = quote.is_none() && (is_plain(name, flow) || name == "on") && name != "<<";
     if plain { name.to_owned() } else { quoted(name, quote) }
 }
 

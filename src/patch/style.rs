@@ -21,6 +21,8 @@ pub(super) struct Style {
     pub(super) braces: bool,
     /// Whether it is `[ a ]` rather than `[a]`.
     pub(super) brackets: bool,
+    /// The same for a list of collections: `[ { a: b } ]` rather than `[{ a: b }]`.
+    pub(super) boxes: bool,
     /// Whether keys in brackets are quoted, as in JSON.
     pub(super) json: bool,
     /// Whether a section at the top of the file may be `{ ... }`.
@@ -41,6 +43,7 @@ impl Style {
             pad: search.pad.unwrap_or(1),
             braces: search.braces.unwrap_or(true),
             brackets: search.brackets.unwrap_or(false),
+            boxes: search.boxes.unwrap_or(false),
             json: search.json.unwrap_or(false),
             sections: tree.root.children().iter().any(flow_section),
             keys: search.keys,
@@ -61,6 +64,7 @@ struct Search<'t> {
     pad: Option<usize>,
     braces: Option<bool>,
     brackets: Option<bool>,
+    boxes: Option<bool>,
     json: Option<bool>,
     keys: HashMap<String, bool>,
 }
@@ -69,7 +73,11 @@ impl Search<'_> {
     fn node(&mut self, node: &Node, column: usize) {
         if node.is_flow() && !node.children().is_empty() {
             let spaced = self.text[node.span.start + 1..].starts_with(' ');
-            let seen = if node.is_map() { &mut self.braces } else { &mut self.brackets };
+            let seen = match node.children()[0].node.children() {
+                _ if node.is_map() => &mut self.braces,
+                [] => &mut self.brackets,
+                _ => &mut self.boxes,
+            };
             seen.get_or_insert(spaced);
             if let Some(key) = &node.children()[0].key {
                 let quoted = self.text[key.span.clone()].starts_with('"');
