@@ -103,6 +103,17 @@ error[unknown-key]: `listn` is not a key of `server`
 }
 
 #[test]
+fn a_file_with_denied_warnings_is_called_invalid() {
+    let desk = Desk::new(DOUBTFUL);
+    let said = desk.validate(&["--deny-warnings", "qcc.yaml"]);
+    assert!(said.stdout.contains("\nqcc.yaml: invalid, "), "{}", said.stdout);
+    for (args, valid) in [(["--format", "json"].as_slice(), true), (&["--format", "json", "--deny-warnings"], false)] {
+        let found = desk.json(args);
+        assert_eq!((&found["valid"], &found["files"][0]["valid"]), (&Value::from(valid), &Value::from(valid)));
+    }
+}
+
+#[test]
 fn the_file_is_found_named_or_piped() {
     let desk = Desk::new(BAD);
     desk.write("other.yaml", GOOD);
@@ -110,6 +121,7 @@ fn the_file_is_found_named_or_piped() {
     assert_eq!(desk.validate(&[]).code, Some(1));
     assert_eq!(desk.qcc(&["-c", "other.yaml", "validate"], &[], "").code, Some(0));
     assert_eq!(desk.qcc(&["validate"], &[("QCC_CONFIG", "other.yaml")], "").code, Some(0));
+    assert_eq!(desk.qcc(&["validate"], &[("QCC_CONFIG", "")], "").code, Some(1), "empty is not set");
     let said = desk.qcc(&["validate", "-"], &[], GOOD);
     assert_eq!((said.code, said.stdout.as_str()), (Some(0), "<stdin>: valid, 1 profile, 1 endpoint\n"));
     assert_eq!(desk.qcc(&["validate", "-"], &[], BAD).code, Some(1));

@@ -1,15 +1,16 @@
 //! For people: excerpts, then one line per file.
 
+use super::is_valid;
 use crate::config::{Config, Loaded};
 
-pub(super) fn render(loaded: &[Loaded], color: bool) -> String {
-    let parts = loaded.iter().flat_map(|loaded| [loaded.report(color), summary(loaded)]);
+pub(super) fn render(loaded: &[Loaded], deny_warnings: bool, color: bool) -> String {
+    let parts = loaded.iter().flat_map(|loaded| [loaded.report(color), summary(loaded, deny_warnings)]);
     parts.collect()
 }
 
 /// One line: `qcc.yaml: valid, 2 profiles, 3 endpoints, 1 warning`
-fn summary(loaded: &Loaded) -> String {
-    let mut parts = vec![if loaded.errors() == 0 { "valid" } else { "invalid" }.to_owned()];
+fn summary(loaded: &Loaded, deny_warnings: bool) -> String {
+    let mut parts = vec![if is_valid(loaded, deny_warnings) { "valid" } else { "invalid" }.to_owned()];
     if let Some(config) = &loaded.config {
         parts.push(count(config.profiles.len(), "profile"));
         parts.push(count(endpoints(config), "endpoint"));

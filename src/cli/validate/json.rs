@@ -2,17 +2,19 @@
 
 use serde_json::{Value, json};
 
+use super::is_valid;
 use crate::config::{Diagnostic, Loaded};
 
-pub(super) fn render(loaded: &[Loaded]) -> String {
-    let valid = loaded.iter().all(|loaded| loaded.errors() == 0);
-    format!("{:#}\n", json!({ "valid": valid, "files": loaded.iter().map(file).collect::<Vec<_>>() }))
+pub(super) fn render(loaded: &[Loaded], deny_warnings: bool) -> String {
+    let valid = loaded.iter().all(|loaded| is_valid(loaded, deny_warnings));
+    let files: Vec<Value> = loaded.iter().map(|loaded| file(loaded, deny_warnings)).collect();
+    format!("{:#}\n", json!({ "valid": valid, "files": files }))
 }
 
-fn file(loaded: &Loaded) -> Value {
+fn file(loaded: &Loaded, deny_warnings: bool) -> Value {
     json!({
         "file": loaded.path.display().to_string(),
-        "valid": loaded.errors() == 0,
+        "valid": is_valid(loaded, deny_warnings),
         "sha256": loaded.sha256,
         "errors": loaded.errors(),
         "warnings": loaded.warnings(),

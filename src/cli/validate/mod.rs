@@ -51,7 +51,7 @@ pub(super) fn run(args: &ValidateArgs, named: Option<&Path>) -> ExitCode {
     match files(args, named) {
         Ok(files) => {
             let loaded: Vec<Loaded> = files.iter().map(|file| check(file, args.resolve)).collect();
-            stdout::print(&render(args.format, &loaded), verdict(&loaded, args.deny_warnings))
+            stdout::print(&render(args, &loaded), verdict(&loaded, args.deny_warnings))
         }
         Err(message) => {
             eprintln!("error: {message}");
@@ -85,20 +85,23 @@ fn stdin() -> Loaded {
     }
 }
 
-fn render(format: Format, loaded: &[Loaded]) -> String {
-    match format {
-        Format::Human => human::render(loaded, stdout::color()),
-        Format::Json => json::render(loaded),
+fn render(args: &ValidateArgs, loaded: &[Loaded]) -> String {
+    match args.format {
+        Format::Human => human::render(loaded, args.deny_warnings, stdout::color()),
+        Format::Json => json::render(loaded, args.deny_warnings),
         Format::Github => github::render(loaded),
         Format::Sarif => sarif::render(loaded),
     }
 }
 
+fn is_valid(loaded: &Loaded, deny_warnings: bool) -> bool {
+    loaded.errors() == 0 && !(deny_warnings && loaded.warnings() > 0)
+}
+
 fn verdict(loaded: &[Loaded], deny_warnings: bool) -> ExitCode {
-    let invalid = |loaded: &Loaded| loaded.errors() > 0 || (deny_warnings && loaded.warnings() > 0);
     if loaded.iter().any(Loaded::unread) {
         ExitCode::from(2)
     } else {
-        ExitCode::from(u8::from(loaded.iter().any(invalid)))
+        ExitCode::from(u8::from(!loaded.iter().all(|loaded| is_valid(loaded, deny_warnings))))
     }
 }

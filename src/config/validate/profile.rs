@@ -52,7 +52,7 @@ pub(super) fn profiles_have_endpoints(scope: &Scope<'_>, findings: &mut Vec<Find
         let bare = scope.document.keys(&profile.place).iter().all(|key| OWN_KEYS.contains(key));
         if endpoints.is_empty() && bare {
             let message = format!("the profile `{}` has no endpoints", profile.name);
-            let help = format!("`qcc endpoint add {}` adds one", profile.name);
+            let help = "give it a `base_url` and an `api_key`, or a list of `endpoints` that have them";
             findings.push(Finding::warning("empty-profile", &profile.place, message).at_key().help(help));
         } else if profile.spec.tier.is_some() && !endpoints.is_empty() && !serves(profile) {
             let message = format!("every endpoint of the profile `{}` is disabled; it takes no traffic", profile.name);
@@ -70,7 +70,7 @@ pub(super) fn something_serves(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
     if scope.intact(&place) && !scope.profiles.iter().any(|profile| serves(profile)) {
         let message = "nothing to serve: no profile with a tier has an enabled endpoint";
         let help = if scope.config.profiles.is_empty() {
-            "`qcc add NAME --url URL --key-env VARIABLE --tier primary` adds a profile"
+            "add a profile under `profiles`; `qcc init OTHER.yaml` writes a file that has one"
         } else {
             "give a profile a `tier`: primary, secondary or fallback"
         };
@@ -116,7 +116,7 @@ pub(super) fn profiles_can_become_active(scope: &Scope<'_>, findings: &mut Vec<F
     chain.sort_by_key(|profile| profile.spec.tier);
     for profile in chain.iter().skip(1) {
         let message = format!("with `auto_failover: false` the profile `{}` takes no traffic by itself", profile.name);
-        let help = format!("`qcc priority switch {}` makes it active", profile.name);
+        let help = "it serves when it is first in the chain: by `tier`, then by its place in the file";
         findings.push(Finding::warning("never-active", &profile.place, message).at_key().help(help));
     }
 }
