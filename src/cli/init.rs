@@ -27,7 +27,10 @@ use self::found::Found;
 use self::layer::{PLACEHOLDER, Surroundings};
 use self::plan::{Names, Plan};
 use self::starter::SCHEMA;
-use crate::config::{Severity, load_bytes, schema};
+use crate::config::{Secret, Severity, load_bytes, schema};
+
+/// The variable that a new file refers to when nothing else is taken over.
+const USUAL: &str = "ANTHROPIC_API_KEY";
 
 /// What can be typed after `qcc init`.
 #[derive(Debug, Args)]
@@ -45,6 +48,8 @@ pub(super) struct InitArgs {
 enum InitError {
     /// The file is there already.
     Exists(PathBuf),
+    /// The file would lie in a directory that is not there.
+    NoDirectory(PathBuf),
     /// What was found makes no valid file.
     Invalid(String),
     /// A file could not be read or written.
@@ -58,6 +63,7 @@ impl fmt::Display for InitError {
                 let path = path.display();
                 write!(f, "`{path}` exists and stays as it is; edit it, or name another file: `qcc init other.yaml`")
             }
+            Self::NoDirectory(path) => write!(f, "there is no directory `{}`; make it first", path.display()),
             Self::Invalid(why) => write!(f, "what was found makes no valid file, so nothing was written: {why}"),
             Self::Io(path, error) => write!(f, "`{}`: {error}", path.display()),
         }
@@ -68,7 +74,7 @@ impl Error for InitError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Io(_, error) => Some(error),
-            Self::Exists(_) | Self::Invalid(_) => None,
+            Self::Exists(_) | Self::NoDirectory(_) | Self::Invalid(_) => None,
         }
     }
 }
@@ -90,6 +96,9 @@ fn init(args: &InitArgs, config: Option<&Path>) -> Result<(), InitError> {
     if path.symlink_metadata().is_ok() {
         return Err(InitError::Exists(path));
     }
+    if !directory.is_dir() {
+        return Err(InitError::NoDirectory(directory.to_path_buf()));
+    }
     let found = found::look(&Surroundings { env: &|name| std::env::var(name).ok(), directory });
     found.notes.iter().for_each(|note| eprintln!("{note}"));
     let chosen = Consent::of(args.yes).choose(&found.findings);
@@ -98,7 +107,8 @@ fn init(args: &InitArgs, config: Option<&Path>) -> Result<(), InitError> {
     let plan = Plan::new(&chosen, &names);
     check(&path, &plan.text)?;
     write(&path, directory, &plan)?;
-    say_what_next(&path, &found);
+    let has_key = !chosen.is_empty() || has_usual_key(&stored);
+    say_what_next(&path, has_key, &found);
     Ok(())
 }
 
@@ -136,12 +146,22 @@ fn write(path: &Path, directory: &Path, plan: &Plan) -> Result<(), InitError> {
     }
 }
 
-fn say_what_next(path: &Path, found: &Found) {
+/// Whether the variable that a new file refers to has a key, here or in `.env`.
+fn has_usual_key(stored: &[(String, Secret)]) -> bool {
+    let here = std::env::var(USUAL).is_ok_and(|key| !key.is_empty() && key != PLACEHOLDER);
+    here || stored.iter().any(|(name, _)| name == USUAL)
+}
+
+fn say_what_next(path: &Path, has_key: bool, found: &Found) {
     eprintln!("Wrote {} and, for editors, {SCHEMA} beside it. Next:\n", path.display());
-    eprintln!("  qcc proxy start -c {}", path.display());
-    eprintln!("  export ANTHROPIC_BASE_URL=http://127.0.0.1:7860 ANTHROPIC_API_KEY={PLACEHOLDER}   # for Claude Code");
+    if !has_key {
+        eprintln!("  export {USUAL}=...  # your key; or a line in `.env` beside the file");
+    }
+    eprintln!("  qcc proxy start -c {}\n\nand where Claude Code runs:\n", path.display());
+    eprintln!("  export ANTHROPIC_BASE_URL=http://127.0.0.1:7860");
+    eprintln!("  export ANTHROPIC_API_KEY={PLACEHOLDER}");
     for settings in &found.addressed {
         let settings = settings.display();
-        eprintln!("\nClaude Code prefers the ANTHROPIC_BASE_URL in {settings} to that one; change it there.");
+        eprintln!("\nClaude Code prefers the ANTHROPIC_BASE_URL in {settings}\nto that one; change it there.");
     }
 }

@@ -62,6 +62,7 @@ fn init_writes_a_file_that_validates_and_never_overwrites_it() {
     let said = desk.qcc(&["init"], &[]);
     assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""), "{}", said.stderr);
     assert!(said.stderr.contains("qcc proxy start"), "{}", said.stderr);
+    assert!(said.stderr.contains("export ANTHROPIC_API_KEY=..."), "the key is missing: {}", said.stderr);
     let said = desk.qcc(&["validate", "--deny-warnings", "qcc.yaml"], &[]);
     assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
 
@@ -87,6 +88,7 @@ fn init_writes_where_it_is_told() {
     }
     let said = desk.qcc(&["init", "missing/qcc.yaml"], &[]);
     assert_eq!(said.code, Some(2), "{}", said.stderr);
+    assert!(said.stderr.contains("there is no directory"), "{}", said.stderr);
 }
 
 #[test]

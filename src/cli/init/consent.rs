@@ -33,7 +33,7 @@ impl Consent {
             Self::Withheld => {
                 let left: Vec<_> = findings.iter().filter(|finding| !is_usual(finding)).collect();
                 for finding in &left {
-                    eprintln!("Found, not taken over: {}.", describe(finding));
+                    eprintln!("Found, not taken over: {}.", source(finding));
                 }
                 if !left.is_empty() {
                     eprintln!("To take it over, remove the new file and run `qcc init --yes`.");
@@ -62,13 +62,17 @@ fn ask(input: &mut impl BufRead, finding: &Finding) -> bool {
 
 /// The finding in words, and what becomes of its key.
 fn describe(finding: &Finding) -> String {
-    let Finding { source, name, base_url, .. } = finding;
     let becomes = match finding.credential {
         Credential::Variable => "the new file refers to the variable",
         Credential::Key(_) => "the key is copied into `.env` beside the new file, which refers to it",
         Credential::Helper(_) => "the proxy will run it as `command:`",
     };
-    format!("{name} in {source} for {base_url} ({becomes})")
+    format!("{} ({becomes})", source(finding))
+}
+
+fn source(finding: &Finding) -> String {
+    let Finding { source, name, base_url, .. } = finding;
+    format!("{name} in {source} for {base_url}")
 }
 
 #[cfg(test)]

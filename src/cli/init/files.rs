@@ -21,10 +21,20 @@ pub(super) fn create(path: &Path, text: &str) -> io::Result<()> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // The umask takes its part, as with any new file.
     let mut builder = tempfile::Builder::new();
-    let mut file = builder.prefix(".qcc-init-").permissions(Permissions::from_mode(0o666)).tempfile_in(directory)?;
+    let mut file = builder
+        .prefix(".qcc-init-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(directory)
+        .map_err(nameless)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist_noclobber(path).map(drop).map_err(|refused| refused.error)
+}
+
+/// Without the name of the temporary file, which means nothing to anybody.
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+fn nameless(error: io::Error) -> io::Error {
+    error.kind().into()
 }
 
 /// Appends `NAME=key` lines to the `.env` in `directory`.
