@@ -82,7 +82,7 @@ impl Background {
             log.apply(&config.log);
         }
         if loaded.warnings() > 0 && loaded.errors() == 0 {
-            tracing::warn!(report = loaded.report(false), "warnings");
+            tracing::warn!(count = loaded.warnings(), report = loaded.report(false), "the file has warnings");
         }
         let opened = Publisher::open(loaded, self.options.events.clone()).await;
         opened.map_err(|loaded| StartError::Config(loaded.report(false)))

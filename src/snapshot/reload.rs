@@ -68,6 +68,7 @@ impl Publisher {
         let status = watch::Sender::new(ReloadStatus::new(&first));
         let control = Control { nudge: watch.nudge(), orders, status: status.subscribe() };
         warn(&resolved, &Resolved::default());
+        warn_of_clients(&config, &resolved, &Resolved::default());
         tell(&events, news(None, &first));
         let cell = SnapshotCell::new(first);
         Ok(Self { path, watch, secrets, resolved, started: config, cell, events, status, orders: received, control })
@@ -108,14 +109,14 @@ impl Publisher {
 
     async fn changed(&mut self, change: Change) {
         let Change { bytes, file_changed, also_changed, nudged, mode } = change;
-        let refreshed = (file_changed || nudged) && self.reload(bytes, mode).await;
+        let refreshed = (file_changed || nudged) && self.reload(bytes, mode, nudged).await;
         if !refreshed && (also_changed || nudged) {
             self.refresh().await;
         }
     }
 
     /// Takes in what the file holds now. Whether that was published.
-    async fn reload(&mut self, bytes: io::Result<Bytes>, mode: Mode) -> bool {
+    async fn reload(&mut self, bytes: io::Result<Bytes>, mode: Mode, nudged: bool) -> bool {
         let Some(mut loaded) = load(Arc::clone(&self.path), bytes).await else {
             self.reject("the file could not be checked; please report this as a bug".to_owned(), 1);
             return false;
@@ -125,7 +126,7 @@ impl Publisher {
             return false;
         };
         if loaded.sha256 == *self.cell.load().sha256 {
-            self.unchanged();
+            self.unchanged(nudged);
             return false;
         }
         self.accept(config, &loaded, mode).await;
@@ -138,17 +139,19 @@ impl Publisher {
         self.events.tell(Event::Rejected { report, errors });
     }
 
-    /// The file is again, or still, the one that runs.
-    fn unchanged(&self) {
+    /// The file is again, or still, the one that runs. Who asked by hand gets an answer.
+    fn unchanged(&self, nudged: bool) {
         let was_wrong = self.status.send_if_modified(|status| status.rejected.take().is_some());
         if was_wrong {
             self.tell_reloaded(Vec::new());
+        } else if nudged {
+            tracing::info!(generation = self.cell.load().generation, "the file has not changed");
         }
     }
 
     async fn accept(&mut self, config: Arc<Config>, loaded: &Loaded, mode: Mode) {
         if loaded.warnings() > 0 {
-            tracing::warn!(report = loaded.report(false), "warnings");
+            tracing::warn!(count = loaded.warnings(), report = loaded.report(false), "the file has warnings");
         }
         let before = self.cell.load();
         self.watch.set_also(self.secrets.files(&config));
@@ -183,6 +186,7 @@ impl Publisher {
         let after = assemble(config, &resolved, sha256, generation, Some(&before));
         self.cell.store(after);
         warn(&resolved, &self.resolved);
+        warn_of_clients(config, &resolved, &self.resolved);
         self.resolved = resolved;
         let after = self.cell.load();
         announce(self, &after);
@@ -262,6 +266,17 @@ fn warn(resolved: &Resolved, before: &Resolved) {
     let new = resolved.warnings.iter().filter(|warning| !before.warnings.contains(warning));
     for warning in new {
         tracing::warn!("{warning}");
+    }
+}
+
+/// A client without a token is an unknown one, and would not learn why.
+fn warn_of_clients(config: &Config, resolved: &Resolved, before: &Resolved) {
+    for client in config.server.clients.iter().flatten() {
+        if let Err(why) = resolved.get(&client.token)
+            && before.get(&client.token) != Err(why)
+        {
+            tracing::warn!(client = client.name, reason = %format_args!("no token: {why}"), "client shut out");
+        }
     }
 }
 

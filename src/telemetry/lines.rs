@@ -69,7 +69,7 @@ fn event_line(event: &Event) {
         Event::Request(_) => {}
         Event::Reloaded { generation, changes, restart_required } => reloaded(*generation, changes, restart_required),
         Event::Rejected { report, errors } => {
-            tracing::error!(errors, report, "rejected");
+            tracing::error!(errors, report, "rejected; the running file stays");
         }
         Event::Switched { from, to, cause, reason } => {
             tracing::warn!(from = &**from, to = &**to, cause, reason, "switched");
@@ -248,7 +248,7 @@ mod tests {
         INFO reloaded generation=3
             production/work: weight 3 -> 1
             backup/x: removed
-        ERROR rejected errors=1
+        ERROR rejected; the running file stays errors=1
             error[type]: no
              --> qcc.yaml:3:7
         WARN switched from=production to=backup cause=failover reason="3 requests in a row were not served"

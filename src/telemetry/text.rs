@@ -72,7 +72,7 @@ impl Fields {
     fn add(&mut self, name: &str, value: &str) {
         match name {
             "message" => self.message = escape(value),
-            "report" => self.report = value.lines().fold(String::new(), |all, line| all + "\n    " + &escape(line)),
+            "report" => self.report = value.trim_end().lines().fold(String::new(), indented),
             _ => self.pairs.extend([" ", name, "=", &quoted(value)]),
         }
     }
@@ -92,6 +92,12 @@ impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.add(field.name(), &format!("{value:?}"));
     }
+}
+
+/// `all` and one more line of a report; an empty line stays empty.
+fn indented(all: String, line: &str) -> String {
+    let indent = if line.is_empty() { "" } else { "    " };
+    all + "\n" + indent + &escape(line)
 }
 
 /// `value` as it stands, or between quotes where it would be ambiguous.

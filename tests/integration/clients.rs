@@ -55,6 +55,15 @@ async fn a_wrong_or_missing_token_is_refused() {
 }
 
 #[tokio::test]
+async fn a_client_whose_token_is_not_there_is_told_of() {
+    let upstream = Upstream::serving().await;
+    let yaml = with_server(CLIENTS, "", &[in_order([upstream.url()])]);
+    let proxy = Setup::new(&yaml).with_file("bob.token", "sk-canary-bob\n").start().await;
+    let line = proxy.wait_log("client shut out").await;
+    assert!(line.contains("client=alice") && line.contains("ALICE is not set"), "{line}");
+}
+
+#[tokio::test]
 async fn without_clients_any_credential_is_accepted_on_loopback() {
     let upstream = Upstream::serving().await;
     let proxy = Proxy::start(&with_server("", "", &[in_order([upstream.url()])])).await;

@@ -102,6 +102,14 @@ async fn an_idle_proxy_ends_at_once_when_told_to() {
 }
 
 #[tokio::test]
+async fn asked_to_reload_a_file_that_is_the_same_it_says_so() {
+    let upstream = Upstream::serving().await;
+    let proxy = Proxy::start(&file(&[in_order([upstream.url()])])).await;
+    proxy.signal(Signal::HUP);
+    proxy.wait_log("the file has not changed generation=1").await;
+}
+
+#[tokio::test]
 async fn a_signal_right_behind_the_first_line_is_obeyed() {
     let upstream = Upstream::serving().await;
     for _ in 0..20 {
