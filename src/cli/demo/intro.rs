@@ -38,12 +38,14 @@ impl Intro<'_> {
   its configuration   {path} (every save is live)
 
 {}
-  curl -N http://{proxy}/v1/messages -H 'content-type: application/json' \\
+  curl -N http://{proxy}/v1/messages \\
+    -H 'content-type: application/json' \\
     -d '{{ \"model\": \"claude-sonnet-4-5\", \"max_tokens\": 200, \"stream\": true,
           \"messages\": [{{ \"role\": \"user\", \"content\": \"hello\" }}] }}'
 
 {}
-  ANTHROPIC_BASE_URL=http://{proxy} ANTHROPIC_API_KEY=proxy-managed claude
+  ANTHROPIC_BASE_URL=http://{proxy} \\
+    ANTHROPIC_API_KEY=proxy-managed claude
 
 {}
   edit a weight       change the `weight` of `work`, and save
@@ -52,7 +54,7 @@ impl Intro<'_> {
                       {}
   mend it             curl -X POST http://{personal}/simulate/work/healthy
   lose production     for p in {} {} {}; do
-                        curl -X POST http://127.0.0.1:$p/simulate/overloaded; done
+                      curl -X POST http://127.0.0.1:$p/simulate/overloaded; done
   save a typo         write `wieght: 3`: the last good file keeps running
 
 ",
@@ -102,12 +104,14 @@ mod tests {
           its configuration   qcc-demo/qcc.yaml (every save is live)
 
         Ask it
-          curl -N http://127.0.0.1:7860/v1/messages -H 'content-type: application/json' \
+          curl -N http://127.0.0.1:7860/v1/messages \
+            -H 'content-type: application/json' \
             -d '{ "model": "claude-sonnet-4-5", "max_tokens": 200, "stream": true,
                   "messages": [{ "role": "user", "content": "hello" }] }'
 
         Put Claude Code behind it
-          ANTHROPIC_BASE_URL=http://127.0.0.1:7860 ANTHROPIC_API_KEY=proxy-managed claude
+          ANTHROPIC_BASE_URL=http://127.0.0.1:7860 \
+            ANTHROPIC_API_KEY=proxy-managed claude
 
         Try, and watch below
           edit a weight       change the `weight` of `work`, and save
@@ -116,9 +120,9 @@ mod tests {
                               error_first, cut, hang, refuse
           mend it             curl -X POST http://127.0.0.1:7872/simulate/work/healthy
           lose production     for p in 7871 7872 40003; do
-                                curl -X POST http://127.0.0.1:$p/simulate/overloaded; done
+                              curl -X POST http://127.0.0.1:$p/simulate/overloaded; done
           save a typo         write `wieght: 3`: the last good file keeps running
         "#);
-        assert!(intro.text(Palette(false)).lines().all(|line| line.chars().count() <= 82));
+        assert!(intro.text(Palette(false)).lines().all(|line| line.chars().count() <= 80));
     }
 }

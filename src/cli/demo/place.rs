@@ -132,13 +132,18 @@ impl Place {
 
 fn lock(dir: &Path) -> Result<File, PlaceError> {
     let failed = |error| PlaceError::Io(dir.to_path_buf(), error);
-    fs::create_dir_all(dir).map_err(failed)?;
+    fs::create_dir_all(dir).map_err(|error| failed(clearer(error)))?;
     let directory = File::open(dir).map_err(failed)?;
     match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(directory),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(PlaceError::Busy(dir.to_path_buf())),
         Err(error) => Err(failed(error.into())),
     }
+}
+
+/// That a file of the name is there means that it is in the way.
+fn clearer(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::AlreadyExists { io::ErrorKind::NotADirectory.into() } else { error }
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
