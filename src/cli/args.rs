@@ -14,7 +14,7 @@ use super::validate::ValidateArgs;
 #[command(name = "qcc", version, propagate_version = true)]
 pub(super) struct Args {
     /// The qcc.yaml to use. Default: QCC_CONFIG, else the nearest qcc.yaml upwards, else $XDG_CONFIG_HOME/qcc/qcc.yaml.
-    #[arg(short, long, global = true, env = "QCC_CONFIG", value_name = "FILE")]
+    #[arg(short, long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     #[command(subcommand)]
     pub(super) command: Command,

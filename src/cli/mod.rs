@@ -10,6 +10,7 @@ mod schema;
 mod stdout;
 mod validate;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -19,12 +20,19 @@ use self::args::{Args, Command};
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let args = Args::parse();
+    let config = args.config.or_else(from_environment);
+    let config = config.as_deref();
     match args.command {
         // One line per command; each lives in a file of its noun.
         Command::Demo(demo) => demo::run(&demo),
-        Command::Init(init) => init::run(&init, args.config.as_deref()),
-        Command::Proxy(proxy) => proxy::run(&proxy, args.config.as_deref()),
-        Command::Validate(validate) => validate::run(&validate, args.config.as_deref()),
+        Command::Init(init) => init::run(&init, config),
+        Command::Proxy(proxy) => proxy::run(&proxy, config),
+        Command::Validate(validate) => validate::run(&validate, config),
         Command::Schema => schema::run(),
     }
+}
+
+/// What `QCC_CONFIG` names; empty is as good as not set, as everywhere.
+fn from_environment() -> Option<PathBuf> {
+    std::env::var_os("QCC_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from)
 }
