@@ -88,8 +88,10 @@ impl Gate {
             self.started = Some(now);
         }
         match () {
-            () if seen.content || self.decoder.is_blind() => Sight::Open,
+            () if self.decoder.is_blind() => Sight::Open,
+            // Also behind content that came with it: nothing of that has gone down yet.
             () if seen.error.is_some() => Sight::Failed("an error event before the answer"),
+            () if seen.content => Sight::Open,
             () if self.opens_at().is_some_and(|opens| now >= opens) => Sight::Open,
             () if seen.all_events < MOST_EVENTS && self.held < MOST_BYTES => Sight::Wait,
             () if seen.started => Sight::Open,
@@ -129,6 +131,7 @@ mod tests {
         assert_eq!(sights(&[START, EMPTY]), [Wait, Open], "an answer without content is an answer");
         assert_eq!(sights(&[PING, ": comment\n\n", ERROR]), [Wait, Wait, Failed("an error event before the answer")]);
         assert_eq!(sights(&[START, ERROR]), [Wait, Failed("an error event before the answer")]);
+        assert_eq!(sights(&[&[START, BLOCK, ERROR].concat()]), [Failed("an error event before the answer")]);
         assert_eq!(sights(&[START, PING, PING]), [Wait, Wait, Open], "one second after message_start");
         assert_eq!(sights(&[PING; 64]).last(), Some(&Failed("no answer among the first events")));
         assert_eq!(sights(&[&"x".repeat(MOST_BYTES)]), [Failed("no answer among the first events")]);

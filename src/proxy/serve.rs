@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::rt::Executor;
 use hyper::service::service_fn;
@@ -23,6 +24,8 @@ use crate::net::tls::Acceptor;
 
 /// Streams of one HTTP/2 connection at once.
 const STREAMS: u32 = 256;
+/// How long a connection whose client took too long may take to close in order.
+const PARTING: Duration = Duration::from_millis(500);
 
 /// What the process is doing, as every connection sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,7 +98,13 @@ where
                 }
                 return;
             }
-            () = expired.as_mut() => return tracing::debug!("connection timed out"),
+            () = expired.as_mut() => {
+                tracing::debug!("connection timed out");
+                // HTTP/2 is told, so that a request that crosses this is known to be unprocessed.
+                connection.as_mut().graceful_shutdown();
+                drop(tokio::time::timeout(PARTING, connection.as_mut()).await);
+                return;
+            }
             changed = phase.changed() => match changed.map(|()| *phase.borrow()) {
                 Ok(Phase::Serving | Phase::Draining) => connection.as_mut().graceful_shutdown(),
                 Ok(Phase::Ending) => {
@@ -120,7 +129,7 @@ fn builder(streams: Streams) -> auto::Builder<Streams> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .adaptive_window(true)
-        .keep_alive_interval(std::time::Duration::from_secs(30));
+        .keep_alive_interval(Duration::from_secs(30));
     builder
 }
 

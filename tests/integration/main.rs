@@ -6,6 +6,7 @@ mod affinity;
 mod balance;
 mod cancel;
 mod clients;
+mod edges;
 mod examples;
 mod exhausted;
 mod failover;

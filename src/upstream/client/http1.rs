@@ -1,7 +1,7 @@
 //! An HTTP/1.1 connection: one request at a time.
 //!
 //! - It goes back to its pool only when hyper is ready for another request on it: then the answer was read to its end,
-//!   the request was written to its end, and nothing came after.
+//!   the request was written to its end and heard to its end, and nothing came after.
 //! - In every other case it is dropped, which ends its task and closes the socket at once, whatever is still under way.
 
 use std::cell::{Cell, RefCell};
@@ -53,7 +53,7 @@ impl<B: RequestBody> Http1<B> {
     /// Whether a request can be sent. A new connection takes its first one before its task has run.
     pub(super) fn is_usable(&self) -> bool {
         let sender = self.sender.borrow();
-        !sender.is_closed() && (sender.is_ready() || !self.served.get())
+        !sender.is_closed() && !self.heard.is_deaf() && (sender.is_ready() || !self.served.get())
     }
 
     /// Whether it has been given a request before.
@@ -83,7 +83,7 @@ impl<B: RequestBody> Http1<B> {
 
 impl<B: RequestBody> Held for Http1<B> {
     fn released(self: Rc<Self>) {
-        if !self.sender.borrow().is_ready() {
+        if !self.sender.borrow().is_ready() || self.heard.is_deaf() {
             return;
         }
         self.idle_since.set(Moment::now());

@@ -3,6 +3,9 @@
 //! Two decisions need the count: whether a connection died before any byte of an answer, and whether an endpoint sends
 //! interim answers (1xx) without end. hyper skips those silently; each is within the limit of a head, so a limit of
 //! sixteen heads bounds them all without a callback per request.
+//!
+//! A peer that stops listening may have spoken before: who refuses a large body answers and closes. So a failed write is
+//! not the end; what was said is still read, and the connection serves no other request.
 
 use std::cell::Cell;
 use std::fmt;
@@ -24,6 +27,7 @@ const MAX_BEFORE_HEAD: usize = 16 * MAX_HEAD;
 pub(super) struct Heard {
     bytes: Cell<usize>,
     awaiting_head: Cell<bool>,
+    deaf: Cell<bool>,
 }
 
 impl Heard {
@@ -41,6 +45,19 @@ impl Heard {
     /// Whether anything has come.
     pub(super) fn anything(&self) -> bool {
         self.bytes.get() > 0
+    }
+
+    /// Whether the peer has stopped listening.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.deaf.get()
+    }
+
+    /// What came of writing `all` bytes; a failure is kept for the reader to find.
+    fn written(&self, result: io::Result<usize>, all: usize) -> io::Result<usize> {
+        result.or_else(|_| {
+            self.deaf.set(true);
+            Ok(all)
+        })
     }
 
     fn add(&self, bytes: usize) -> io::Result<()> {
@@ -87,7 +104,11 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        if self.heard.is_deaf() {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let result = ready!(Pin::new(&mut self.io).poll_write(cx, buf));
+        Poll::Ready(self.heard.written(result, buf.len()))
     }
 
     fn poll_write_vectored(
@@ -95,7 +116,12 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let all = bufs.iter().map(|buf| buf.len()).sum();
+        if self.heard.is_deaf() {
+            return Poll::Ready(Ok(all));
+        }
+        let result = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs));
+        Poll::Ready(self.heard.written(result, all))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -103,7 +129,11 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        if self.heard.is_deaf() {
+            return Poll::Ready(Ok(()));
+        }
+        let result = ready!(Pin::new(&mut self.io).poll_flush(cx)).map(|()| 0);
+        Poll::Ready(self.heard.written(result, 0).map(drop))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
