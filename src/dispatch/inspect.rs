@@ -8,6 +8,9 @@ use http::header::CONTENT_ENCODING;
 /// Most that is decoded of one piece; more is cut off, so that a small piece cannot become much memory.
 const MOST: usize = 4 * 1024 * 1024;
 
+/// Largest window of a zstd answer, as a power of two: the 8 MiB that clients have to support (RFC 9659).
+const LARGEST_WINDOW: u32 = 23;
+
 /// Decodes an answer piece by piece.
 pub enum Decoder {
     /// Not compressed: pieces are looked at where they lie.
@@ -50,7 +53,8 @@ impl Decoder {
             b"deflate" => Self::Deflate(Box::new(flate2::write::ZlibDecoder::new(Sink::default()))),
             b"br" => Self::Brotli(Box::new(brotli::DecompressorWriter::new(Sink::default(), 4096))),
             b"zstd" => {
-                let decoder = zstd::stream::write::Decoder::new(Sink::default());
+                let decoder = zstd::stream::write::Decoder::new(Sink::default())
+                    .and_then(|mut decoder| decoder.window_log_max(LARGEST_WINDOW).map(|()| decoder));
                 decoder.map_or(Self::Blind, |decoder| Self::Zstd(Box::new(decoder)))
             }
             _ => Self::Blind,

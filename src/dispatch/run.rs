@@ -117,8 +117,12 @@ impl<'a> Run<'a> {
     }
 
     /// Notes a failed attempt.
-    pub(super) fn failed(&mut self, mut flight: Flight, attempted: Attempted) {
+    pub(super) fn failed(&mut self, mut flight: Flight, mut attempted: Attempted) {
         self.note(flight.endpoint(), &attempted);
+        // A failed stream has said what it had to say: its call ends now, not with the request.
+        if let Some(held) = attempted.answer.as_mut().filter(|held| held.shape == Shape::Events) {
+            held.rest = None;
+        }
         if attempted.outcome.is_failure() {
             self.plan.may_repeat(flight.endpoint());
         }

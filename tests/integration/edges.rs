@@ -135,6 +135,21 @@ async fn an_error_event_is_seen_through_compression() {
 }
 
 #[tokio::test]
+async fn a_stream_that_failed_is_given_up_before_another_endpoint_answers() {
+    let gate = Gate::closed();
+    let bad = Upstream::always(Reply::sse([messages::error_event("overloaded_error")]).end(End::Hang)).await;
+    let held = gate.clone();
+    let good = Upstream::start(move |seen| Reply::served(seen).behind(&held)).await;
+    let proxy = Proxy::start(&file(&[in_order([bad.url(), good.url()])])).await;
+    let request = Request::stream();
+    let (answer, ()) = tokio::join!(proxy.send(&request), async {
+        bad.wait_left(0).await;
+        gate.open();
+    });
+    assert_eq!(answer.assert_served().endpoint(), "b");
+}
+
+#[tokio::test]
 async fn a_broken_answer_on_another_path_moves_no_conversation() {
     let first = Upstream::start(|seen| match seen.path() {
         "/v1/messages" => Reply::served(seen),
