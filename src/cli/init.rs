@@ -153,7 +153,7 @@ fn has_usual_key(stored: &[(String, Secret)]) -> bool {
 }
 
 fn say_what_next(path: &Path, has_key: bool, found: &Found) {
-    eprintln!("Wrote {} and, for editors, {SCHEMA} beside it. Next:\n", path.display());
+    eprintln!("Wrote {}\nand, for editors, {SCHEMA} beside it. Next:\n", path.display());
     if !has_key {
         eprintln!("  export {USUAL}=...  # your key; or a line in `.env` beside the file");
     }

@@ -64,7 +64,7 @@ fn ask(input: &mut impl BufRead, finding: &Finding) -> bool {
 fn describe(finding: &Finding) -> String {
     let becomes = match finding.credential {
         Credential::Variable => "the new file refers to the variable",
-        Credential::Key(_) => "the key is copied into `.env` beside the new file, which refers to it",
+        Credential::Key(_) => "the key goes into `.env` beside the new file",
         Credential::Helper(_) => "the proxy will run it as `command:`",
     };
     format!("{} ({becomes})", source(finding))
