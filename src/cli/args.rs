@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::demo::DemoArgs;
+use super::endpoint::EndpointCommand;
 use super::init::InitArgs;
+use super::profile::{AddArgs, DefaultArgs, ListArgs, RemoveArgs, RenameArgs};
 use super::proxy::ProxyCommand;
 use super::validate::ValidateArgs;
 
@@ -27,6 +29,19 @@ pub(super) enum Command {
     Demo(DemoArgs),
     /// Write a commented starter qcc.yaml; never overwrites one.
     Init(InitArgs),
+    /// Add a profile.
+    Add(AddArgs),
+    /// List the profiles of the file.
+    List(ListArgs),
+    /// Remove a profile.
+    Remove(RemoveArgs),
+    /// Rename a profile, wherever the file names it.
+    Rename(RenameArgs),
+    /// Set the profile that is meant where none is named.
+    Default(DefaultArgs),
+    /// Add, list, change and remove endpoints.
+    #[command(subcommand)]
+    Endpoint(EndpointCommand),
     /// Run the proxy.
     #[command(subcommand)]
     Proxy(ProxyCommand),

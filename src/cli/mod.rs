@@ -4,10 +4,14 @@
 
 mod args;
 mod demo;
+mod edit;
+mod endpoint;
 mod init;
+mod profile;
 mod proxy;
 mod schema;
 mod stdout;
+mod table;
 mod validate;
 
 use std::path::PathBuf;
@@ -26,6 +30,12 @@ pub fn run() -> ExitCode {
         // One line per command; each lives in a file of its noun.
         Command::Demo(demo) => demo::run(&demo),
         Command::Init(init) => init::run(&init, config),
+        Command::Add(add) => profile::add(&add, config),
+        Command::List(list) => profile::list(&list, config),
+        Command::Remove(remove) => profile::remove(&remove, config),
+        Command::Rename(rename) => profile::rename(&rename, config),
+        Command::Default(default) => profile::default(&default, config),
+        Command::Endpoint(endpoint) => endpoint::run(&endpoint, config),
         Command::Proxy(proxy) => proxy::run(&proxy, config),
         Command::Validate(validate) => validate::run(&validate, config),
         Command::Schema => schema::run(),

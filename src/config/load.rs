@@ -66,6 +66,13 @@ impl Loaded {
         report::render(self, &self.mask, color)
     }
 
+    /// What the text says, anchors followed and merges applied, without defaults; null if nothing can be read.
+    ///
+    /// Unlike [`Self::config`] it is there for a file with errors too. Literal secrets are in it.
+    pub(crate) fn to_value(&self) -> Value {
+        parse::parse(&self.text).root.map_or(Value::Null, |root| Document::new(&self.text, root).to_value())
+    }
+
     /// In the order of the file, and without a configuration if there is an error.
     ///
     /// What is wrong with an anchored value is found at each alias; it is said once.

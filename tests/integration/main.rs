@@ -7,6 +7,7 @@ mod balance;
 mod cancel;
 mod clients;
 mod edges;
+mod edit;
 mod examples;
 mod exhausted;
 mod failover;

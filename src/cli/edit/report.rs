@@ -1,0 +1,106 @@
+//! What is said about a change.
+
+use std::path::{Component, Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::cli::stdout;
+use crate::config::{Diagnostic, Loaded, Severity};
+use crate::patch::Patch;
+
+/// A change that was planned, and perhaps written.
+pub(super) struct Report<'r> {
+    pub(super) loaded: &'r Loaded,
+    pub(super) patch: &'r Patch,
+    pub(super) diff: &'r str,
+    pub(super) written: bool,
+    /// Whether keys are blanked in the diff, so that it does not apply.
+    pub(super) withheld: bool,
+}
+
+impl Report<'_> {
+    /// The patch to stdout, the rest to stderr.
+    pub(super) fn print(&self) -> ExitCode {
+        let path = self.loaded.path.display();
+        if self.patch.is_empty() {
+            eprintln!("Nothing to change: {path} says so already.");
+            return ExitCode::SUCCESS;
+        }
+        let code = stdout::print(self.diff, ExitCode::SUCCESS);
+        if self.withheld {
+            eprintln!("A key in clear is blanked, so this patch does not apply; --show-secrets prints it.");
+        }
+        for Diagnostic { path, message, .. } in self.warnings() {
+            eprintln!("warning: {}{message}", if path.is_empty() { String::new() } else { format!("`{path}`: ") });
+        }
+        if self.written {
+            eprintln!("Wrote {path}.");
+        }
+        code
+    }
+
+    /// One JSON document.
+    pub(super) fn json(&self) -> ExitCode {
+        let warnings = self.warnings().into_iter();
+        let warnings = warnings.map(|warning| {
+            json!({ "code": warning.code, "path": warning.path, "message": warning.message, "help": warning.help })
+        });
+        let changed = !self.patch.is_empty();
+        let document = json!({
+            "file": self.loaded.path,
+            "changed": changed,
+            "written": changed && self.written,
+            "diff": self.diff,
+            "withheld": self.withheld,
+            "warnings": warnings.collect::<Vec<_>>(),
+        });
+        stdout::print(&format!("{document:#}\n"), ExitCode::SUCCESS)
+    }
+
+    /// The warnings that the change brings.
+    fn warnings(&self) -> Vec<&Diagnostic> {
+        let known =
+            |new: &Diagnostic| self.loaded.diagnostics.iter().any(|old| (old.code, &old.path) == (new.code, &new.path));
+        let new = self.patch.diagnostics.iter();
+        new.filter(|new| new.severity == Severity::Warning && !known(new)).collect()
+    }
+}
+
+/// The path of the file in a patch: from the root of its repository, else from the current directory, else from `/`.
+///
+/// Links are followed, because it is their target that is written.
+pub(super) fn name(path: &Path) -> String {
+    let file = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let repository = file.ancestors().skip(1).find(|folder| folder.join(".git").exists()).map(Path::to_owned);
+    let cwd = || std::env::current_dir().and_then(|cwd| cwd.canonicalize()).ok();
+    relative(&file, repository.or_else(cwd)).display().to_string()
+}
+
+/// `file` as it is called in `root`. Patches take no path that leads upwards: one outside starts at `/`.
+fn relative(file: &Path, root: Option<PathBuf>) -> PathBuf {
+    let inside = root.and_then(|root| file.strip_prefix(root).ok().map(Path::to_owned));
+    inside.unwrap_or_else(|| file.components().filter(|part| matches!(part, Component::Normal(_))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_names_the_file_from_the_root_of_its_repository() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let deep = root.path().join("deploy/eu");
+        std::fs::create_dir_all(&deep).expect("creates");
+        std::fs::write(deep.join("qcc.yaml"), "version: 1\n").expect("writes");
+        std::fs::create_dir(root.path().join(".git")).expect("creates");
+        assert_eq!(name(&deep.join("qcc.yaml")), "deploy/eu/qcc.yaml");
+    }
+
+    #[test]
+    fn without_a_repository_the_directory_counts_and_outside_of_it_the_whole_path() {
+        let file = Path::new("/home/me/qcc.yaml");
+        assert_eq!(relative(file, Some("/home".into())), Path::new("me/qcc.yaml"));
+        assert_eq!(relative(file, Some("/elsewhere".into())), Path::new("home/me/qcc.yaml"));
+    }
+}

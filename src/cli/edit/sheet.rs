@@ -1,0 +1,77 @@
+//! The file as an editing command sees it.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::{Endpoint, Failure, find};
+use crate::config::{Config, Loaded, load};
+
+/// A file that was read, and what it says as written. A file with errors can be repaired by edits, so none is refused here.
+pub(in crate::cli) struct Sheet {
+    pub(super) loaded: Loaded,
+    value: Value,
+}
+
+impl Sheet {
+    /// Reads the file that is meant.
+    pub(in crate::cli) fn open(named: Option<&Path>) -> Result<Self, Failure> {
+        let loaded = load(&find(named)?);
+        if loaded.unread() {
+            let why = loaded.diagnostics.first().map_or("unreadable", |diagnostic| &diagnostic.message);
+            return Err(Failure::CouldNot(format!("`{}`: {why}", loaded.path.display())));
+        }
+        Ok(Self { value: loaded.to_value(), loaded })
+    }
+
+    /// What the file says, with defaults. A file with errors says nothing for certain.
+    pub(in crate::cli) fn config(&self) -> Result<&Config, Failure> {
+        let path = self.loaded.path.display();
+        let errors = self.loaded.errors();
+        let why = || Failure::Refused(format!("{path} has {errors} error(s); `qcc validate` tells them"));
+        self.loaded.config.as_ref().ok_or_else(why)
+    }
+
+    /// What is written at `keys`; `None` if nothing is.
+    pub(in crate::cli) fn get(&self, keys: &[&str]) -> Option<&Value> {
+        keys.iter().try_fold(&self.value, |value, key| value.get(key))
+    }
+
+    /// The names of the profiles, in the order of the file.
+    pub(in crate::cli) fn profiles(&self) -> Vec<&str> {
+        let profiles = self.get(&["profiles"]).and_then(Value::as_object);
+        profiles.into_iter().flat_map(Map::keys).map(String::as_str).collect()
+    }
+
+    /// That there is such a profile.
+    pub(in crate::cli) fn has_profile(&self, name: &str) -> Result<(), Failure> {
+        let profiles = self.profiles();
+        if profiles.contains(&name) {
+            return Ok(());
+        }
+        let known = if profiles.is_empty() { "there is none yet".into() } else { profiles.join(", ") };
+        Err(Failure::Refused(format!("there is no profile `{name}`; profiles: {known}")))
+    }
+
+    /// The endpoints of a profile; none if there is no such profile.
+    pub(in crate::cli) fn endpoints(&self, profile: &str) -> Vec<Endpoint> {
+        self.get(&["profiles", profile]).map(|value| Endpoint::of(profile, value)).unwrap_or_default()
+    }
+
+    /// The endpoint called `PROFILE/ID`, or `ID` where only one is.
+    pub(in crate::cli) fn endpoint(&self, name: &str) -> Result<Endpoint, Failure> {
+        let all = || self.profiles().into_iter().flat_map(|profile| self.endpoints(profile));
+        let named = all().filter(|endpoint| endpoint.id == name || endpoint.name() == name);
+        let mut named: Vec<Endpoint> = named.collect();
+        match named.len() {
+            1 => Ok(named.remove(0)),
+            0 => Err(Failure::Refused(format!("there is no endpoint `{name}`; endpoints: {}", names(all())))),
+            _ => Err(Failure::Refused(format!("`{name}` could be one of {}", names(named.into_iter())))),
+        }
+    }
+}
+
+fn names(endpoints: impl Iterator<Item = Endpoint>) -> String {
+    let names: Vec<String> = endpoints.map(|endpoint| endpoint.name()).collect();
+    if names.is_empty() { "there is none yet".to_owned() } else { names.join(", ") }
+}
