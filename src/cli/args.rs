@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use super::demo::DemoArgs;
 use super::endpoint::EndpointCommand;
 use super::init::InitArgs;
+use super::priority::PriorityCommand;
 use super::profile::{AddArgs, DefaultArgs, ListArgs, RemoveArgs, RenameArgs};
 use super::proxy::ProxyCommand;
 use super::validate::ValidateArgs;
@@ -42,6 +43,9 @@ pub(super) enum Command {
     /// Add, list, change and remove endpoints.
     #[command(subcommand)]
     Endpoint(EndpointCommand),
+    /// Order the profiles into a chain, and say when it moves.
+    #[command(subcommand)]
+    Priority(PriorityCommand),
     /// Run the proxy.
     #[command(subcommand)]
     Proxy(ProxyCommand),

@@ -7,6 +7,7 @@ mod demo;
 mod edit;
 mod endpoint;
 mod init;
+mod priority;
 mod profile;
 mod proxy;
 mod schema;
@@ -36,6 +37,7 @@ pub fn run() -> ExitCode {
         Command::Rename(rename) => profile::rename(&rename, config),
         Command::Default(default) => profile::default(&default, config),
         Command::Endpoint(endpoint) => endpoint::run(&endpoint, config),
+        Command::Priority(priority) => priority::run(&priority, config),
         Command::Proxy(proxy) => proxy::run(&proxy, config),
         Command::Validate(validate) => validate::run(&validate, config),
         Command::Schema => schema::run(),

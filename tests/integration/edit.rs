@@ -310,3 +310,62 @@ async fn an_edit_reaches_a_running_proxy() {
     proxy.send(&Request::unary()).await.assert_served();
     assert_eq!((first.count(), second.only().values("x-api-key")), (0, vec![key("b").as_str()]));
 }
+
+#[test]
+fn the_chain_is_ordered_and_its_policy_set() {
+    let desk = Desk::with(FILE);
+    desk.edit("priority set team secondary");
+    desk.nothing("priority set team secondary");
+    desk.edit("priority policy --no-auto-recovery --failure-threshold 5 --cooldown 90");
+    assert!(desk.text().contains("auto_recovery: false"), "{}", desk.text());
+    desk.nothing("priority policy --cooldown 1m30s");
+    let listed = desk.qcc("priority list").done();
+    let words: Vec<&str> = listed.split_whitespace().collect();
+    let tiers = ["primary", "work", "secondary", "team", "fallback", "-"];
+    let policy = ["auto-failover", "on", "auto-recovery", "off", "failure-threshold", "5", "cooldown", "1m30s"];
+    assert_eq!(words, [tiers.as_slice(), policy.as_slice()].concat());
+    assert!(listed.ends_with(&desk.qcc("priority policy").done()));
+    let json: Value = serde_json::from_str(&desk.qcc("priority list --json").done()).expect("JSON");
+    assert_eq!(json["tiers"]["secondary"][0], "team");
+    assert_eq!(json["policy"]["failure_threshold"], 5);
+    desk.edit("priority set team none");
+    desk.nothing("priority set team none");
+    desk.qcc("priority set nobody primary").failed(1, "no profile `nobody`");
+    desk.qcc("priority policy --failure-threshold 0").failed(1, "failover.failure_threshold");
+    assert_eq!(desk.qcc("priority policy --cooldown soon").code, Some(2));
+}
+
+#[test]
+fn the_workflow_of_the_original_runs_word_for_word() {
+    let desk = Desk::empty();
+    assert_eq!(desk.qcc("init --yes").code, Some(0));
+    let comments = |text: &str| text.lines().filter(|line| line.contains('#')).map(str::to_owned).collect::<Vec<_>>();
+    let before = comments(&desk.text());
+    for line in [
+        "add work --url https://api.anthropic.com --key-env WORK_KEY",
+        "add personal --url https://api.anthropic.com --key-env PERSONAL_KEY",
+        "add production --description '...'",
+        "add backup --description '...'",
+        "add emergency --description '...'",
+        "endpoint add production -f work",
+        "endpoint add production -f personal",
+        "endpoint add production -f work -w 100 -p 1",
+    ] {
+        desk.edit(line);
+    }
+    desk.qcc("endpoint add production").failed(2, "--from-profile");
+    for line in [
+        "priority set production primary",
+        "priority set backup secondary",
+        "priority set emergency fallback",
+        "priority policy --auto-failover --auto-recovery --failure-threshold 3 --cooldown 300",
+    ] {
+        desk.edit(line);
+    }
+    assert_eq!(comments(&desk.text()), before, "every comment is where it was");
+    assert!(desk.qcc("priority list").done().contains("main, production"));
+    let listed = desk.qcc("endpoint list production").done();
+    let ids: Vec<&str> = listed.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(ids, ["production/work", "production/personal"]);
+    assert_eq!(desk.qcc("validate").code, Some(0));
+}

@@ -37,7 +37,7 @@ pub(super) struct EditArgs {
     patch_out: Option<PathBuf>,
     /// Print one JSON document: file, changed, written, diff, warnings.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Print keys that stand in clear in the file; without it they are blanked.
     #[arg(long)]
     show_secrets: bool,

@@ -1,0 +1,180 @@
+//! `qcc priority`: the chain of profiles, and what makes another one active.
+
+use std::path::Path as File;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::edit::{self, EditArgs, Failure, Sheet, Tier};
+use super::stdout;
+use crate::config::Config;
+use crate::config::model::Failover;
+use crate::config::units::Dur;
+use crate::patch::{Edit, Path};
+
+/// What can be done with the chain.
+#[derive(Debug, Subcommand)]
+pub(super) enum PriorityCommand {
+    /// Give a profile its place in the chain.
+    Set(SetArgs),
+    /// Change when another profile becomes active, and when the better one returns. Without flags: show it.
+    Policy(PolicyArgs),
+    /// List the tiers with their profiles, and the policy.
+    List(ListArgs),
+}
+
+/// What can be typed after `qcc priority set`.
+#[derive(Debug, Args)]
+pub(super) struct SetArgs {
+    /// Name of the profile.
+    name: String,
+    /// Its place.
+    #[arg(value_enum)]
+    tier: Place,
+    #[command(flatten)]
+    edit: EditArgs,
+}
+
+/// A tier, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    In(Tier),
+    Out,
+}
+
+impl ValueEnum for Place {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::In(Tier::Primary), Self::In(Tier::Secondary), Self::In(Tier::Fallback), Self::Out]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        match self {
+            Self::In(tier) => tier.to_possible_value(),
+            Self::Out => Some(clap::builder::PossibleValue::new("none").help("Takes no traffic")),
+        }
+    }
+}
+
+/// What can be typed after `qcc priority policy`.
+#[derive(Debug, Args)]
+pub(super) struct PolicyArgs {
+    /// Requests spill along the chain, and another profile becomes active by itself.
+    #[arg(long, overrides_with = "no_auto_failover")]
+    auto_failover: bool,
+    /// Requests stay with the active profile.
+    #[arg(long)]
+    no_auto_failover: bool,
+    /// The better profile becomes active again by itself.
+    #[arg(long, overrides_with = "no_auto_recovery")]
+    auto_recovery: bool,
+    /// The better profile does not return by itself.
+    #[arg(long)]
+    no_auto_recovery: bool,
+    /// Failures in a row that eject an endpoint or switch the profile.
+    #[arg(long, value_name = "N")]
+    failure_threshold: Option<u32>,
+    /// Time between a switch and the next recovery: seconds, or for example 5m.
+    #[arg(long, value_name = "DURATION")]
+    cooldown: Option<Dur>,
+    #[command(flatten)]
+    edit: EditArgs,
+}
+
+/// What can be typed after `qcc priority list`.
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `qcc priority ...`.
+pub(super) fn run(command: &PriorityCommand, named: Option<&File>) -> ExitCode {
+    match command {
+        PriorityCommand::Set(args) => edit::run(named, &args.edit, |sheet| set(sheet, args)),
+        PriorityCommand::Policy(args) if args.wishes().is_empty() => show(named, args.edit.json, policy, policy_json),
+        PriorityCommand::Policy(args) => edit::run(named, &args.edit, |sheet| Ok(change(sheet, args))),
+        PriorityCommand::List(args) => show(named, args.json, list, list_json),
+    }
+}
+
+fn show(named: Option<&File>, json: bool, text: fn(&Config) -> String, value: fn(&Config) -> Value) -> ExitCode {
+    edit::end(Sheet::open(named).and_then(|sheet| {
+        let config = sheet.config()?;
+        let shown = if json { format!("{:#}\n", value(config)) } else { text(config) };
+        Ok(stdout::print(&shown, ExitCode::SUCCESS))
+    }))
+}
+
+fn set(sheet: &Sheet, args: &SetArgs) -> Result<Vec<Edit>, Failure> {
+    sheet.has_profile(&args.name)?;
+    let path = Path::of(&["profiles", &args.name, "tier"]);
+    Ok(match args.tier {
+        Place::In(tier) => vec![Edit::Set { path, value: json!(tier.as_str()) }],
+        Place::Out if sheet.get(&["profiles", &args.name, "tier"]).is_some() => vec![Edit::Unset { path }],
+        Place::Out => Vec::new(),
+    })
+}
+
+impl PolicyArgs {
+    /// What was given, as keys of `failover`.
+    fn wishes(&self) -> Vec<(&'static str, Value)> {
+        let choice = |yes: bool, no: bool| (yes || no).then(|| json!(yes));
+        let wishes = [
+            ("auto_failover", choice(self.auto_failover, self.no_auto_failover)),
+            ("auto_recovery", choice(self.auto_recovery, self.no_auto_recovery)),
+            ("failure_threshold", self.failure_threshold.map(|count| json!(count))),
+            ("cooldown", self.cooldown.map(|cooldown| json!(cooldown))),
+        ];
+        wishes.into_iter().filter_map(|(key, value)| value.map(|value| (key, value))).collect()
+    }
+}
+
+fn change(sheet: &Sheet, args: &PolicyArgs) -> Vec<Edit> {
+    let wishes = args.wishes().into_iter().filter(|(key, value)| !says(sheet, key, value));
+    wishes.map(|(key, value)| Edit::Set { path: Path::of(&["failover", key]), value }).collect()
+}
+
+/// Whether the file says so already, perhaps in other words: `300` is `5m`.
+fn says(sheet: &Sheet, key: &str, value: &Value) -> bool {
+    let duration = |value: &Value| serde_json::from_value::<Dur>(value.clone()).ok();
+    sheet.get(&["failover", key]).is_some_and(|now| {
+        now == value || key == "cooldown" && duration(now).is_some() && duration(now) == duration(value)
+    })
+}
+
+/// The profiles of `tier`, in the order of the file.
+fn of(config: &Config, tier: Tier) -> Vec<&str> {
+    let all = config.profiles.iter();
+    let named = all.filter(|(_, spec)| spec.tier.map(|own| own.as_str()) == Some(tier.as_str()));
+    named.map(|(name, _)| name.as_str()).collect()
+}
+
+fn policy(config: &Config) -> String {
+    let Failover { auto_failover, auto_recovery, failure_threshold, cooldown, .. } = &config.failover;
+    let word = |on: &bool| if *on { "on" } else { "off" };
+    format!(
+        "auto-failover      {}\nauto-recovery      {}\nfailure-threshold  {failure_threshold}\ncooldown           {cooldown}\n",
+        word(auto_failover),
+        word(auto_recovery),
+    )
+}
+
+fn policy_json(config: &Config) -> Value {
+    json!(config.failover)
+}
+
+fn list(config: &Config) -> String {
+    let tiers = Tier::value_variants().iter().map(|tier| {
+        let names = of(config, *tier);
+        let names = if names.is_empty() { "-".to_owned() } else { names.join(", ") };
+        format!("{:17}  {names}\n", tier.as_str())
+    });
+    format!("{}\n{}", tiers.collect::<String>(), policy(config))
+}
+
+fn list_json(config: &Config) -> Value {
+    let tiers = Tier::value_variants().iter().map(|tier| (tier.as_str().to_owned(), json!(of(config, *tier))));
+    json!({ "tiers": tiers.collect::<serde_json::Map<_, _>>(), "policy": policy_json(config) })
+}
