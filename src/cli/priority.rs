@@ -58,6 +58,7 @@ impl ValueEnum for Place {
 
 /// What can be typed after `qcc priority policy`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag as it is typed; `wishes` makes sense of them")]
 pub(super) struct PolicyArgs {
     /// Requests spill along the chain, and another profile becomes active by itself.
     #[arg(long, overrides_with = "no_auto_failover")]
@@ -147,7 +148,7 @@ fn says(sheet: &Sheet, key: &str, value: &Value) -> bool {
 /// The profiles of `tier`, in the order of the file.
 fn of(config: &Config, tier: Tier) -> Vec<&str> {
     let all = config.profiles.iter();
-    let named = all.filter(|(_, spec)| spec.tier.map(|own| own.as_str()) == Some(tier.as_str()));
+    let named = all.filter(|(_, spec)| spec.tier.map(crate::config::model::Tier::as_str) == Some(tier.as_str()));
     named.map(|(name, _)| name.as_str()).collect()
 }
 
