@@ -95,12 +95,12 @@ enum Phase {
     Ended,
 }
 
-/// An endpoint's answer on its way down.
+/// An answer whose head goes down now.
 #[derive(Debug)]
-pub struct Relay {
+pub struct Parts {
     /// Pieces the gate held.
     pub held: VecDeque<Bytes>,
-    /// The rest of the answer; `None` when the gate already saw its end.
+    /// What is still to come; `None` when the gate already saw its end.
     pub rest: Option<Answer>,
     /// The gate, whose eyes go on looking.
     pub gate: Gate,
@@ -108,29 +108,19 @@ pub struct Relay {
     pub shape: Shape,
     /// Whether an event may be appended: a stream without a length, in clear.
     pub appendable: bool,
-    /// The request's record.
-    pub journal: Journal,
-    /// The try that is answering; `None` if it has ended already, as a failure.
-    pub flight: Option<Flight>,
-    /// Silence between pieces.
-    pub idle: Silence,
-    /// The end of a JSON answer, where its usage stands.
-    pub tail: Vec<u8>,
-    phase: Phase,
 }
 
-/// What a relay is made of.
-pub struct Parts {
-    /// See [`Relay`].
-    pub held: VecDeque<Bytes>,
-    /// See [`Relay`].
-    pub rest: Option<Answer>,
-    /// See [`Relay`].
-    pub gate: Gate,
-    /// See [`Relay`].
-    pub shape: Shape,
-    /// See [`Relay`].
-    pub appendable: bool,
+/// An endpoint's answer on its way down.
+#[derive(Debug)]
+pub struct Relay {
+    answer: Parts,
+    journal: Journal,
+    /// The try that is answering; `None` if it has ended already, as a failure.
+    flight: Option<Flight>,
+    idle: Silence,
+    /// The end of a JSON answer, where its usage stands.
+    tail: Vec<u8>,
+    phase: Phase,
 }
 
 type Polled = Poll<Option<Result<Frame<Bytes>, Cut>>>;
@@ -138,26 +128,16 @@ type Polled = Poll<Option<Result<Frame<Bytes>, Cut>>>;
 impl Relay {
     /// Takes over an answer whose head goes down now.
     pub fn new(parts: Parts, journal: Journal, flight: Option<Flight>, idle: Duration) -> Self {
-        let Parts { held, rest, gate, shape, appendable } = parts;
-        let tail = if shape == Shape::Whole { end_of(&held, &gate) } else { Vec::new() };
-        let mut relay = Self {
-            held,
-            rest,
-            gate,
-            shape,
-            appendable,
-            journal,
-            flight,
-            idle: Silence::new(idle),
-            tail,
-            phase: Phase::Flowing,
-        };
-        relay.gate.prefix = Vec::new();
+        let tail = if parts.shape == Shape::Whole { end_of(&parts.held, &parts.gate) } else { Vec::new() };
+        let idle = Silence::new(idle);
+        let mut relay = Self { answer: parts, journal, flight, idle, tail, phase: Phase::Flowing };
+        relay.answer.gate.prefix = Vec::new();
+        relay.note_error();
         relay
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Polled {
-        if let Some(piece) = self.held.pop_front() {
+        if let Some(piece) = self.answer.held.pop_front() {
             self.journal.record.bytes_out += piece.len() as u64;
             self.settle_if_over();
             return Poll::Ready(Some(Ok(Frame::data(piece))));
@@ -165,7 +145,7 @@ impl Relay {
         if self.phase == Phase::Ended {
             return Poll::Ready(None);
         }
-        let Some(rest) = &mut self.rest else { return self.end() };
+        let Some(rest) = &mut self.answer.rest else { return self.end() };
         match Pin::new(rest).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => self.pass(frame),
             Poll::Ready(Some(Err(error))) => self.broken(&Outcome::Local, &error.to_string()),
@@ -178,9 +158,9 @@ impl Relay {
         self.idle.broken();
         if let Some(piece) = frame.data_ref() {
             self.journal.record.bytes_out += piece.len() as u64;
-            match self.shape {
+            match self.answer.shape {
                 Shape::Events => self.look_at_events(piece),
-                Shape::Whole => self.gate.decoder.look(piece, |text| keep_tail(&mut self.tail, text)),
+                Shape::Whole => self.answer.gate.decoder.look(piece, |text| keep_tail(&mut self.tail, text)),
                 Shape::Opaque => {}
             }
         }
@@ -189,9 +169,14 @@ impl Relay {
     }
 
     fn look_at_events(&mut self, piece: &[u8]) {
-        let scanner = &mut self.gate.scanner;
-        self.gate.decoder.look(piece, |text| scanner.feed(text));
-        if let Some(error) = &self.gate.scanner.seen().error {
+        let scanner = &mut self.answer.gate.scanner;
+        self.answer.gate.decoder.look(piece, |text| scanner.feed(text));
+        self.note_error();
+    }
+
+    /// An error event goes by, right behind the gate at the earliest: the failure is recorded before the client sees it.
+    fn note_error(&mut self) {
+        if let Some(error) = &self.answer.gate.scanner.seen().error {
             let outcome = classify_event_error(error);
             if let Some(flight) = &mut self.flight {
                 flight.failed_midway(&outcome, "an error event in the middle of the stream");
@@ -201,9 +186,9 @@ impl Relay {
 
     /// The upstream answer ended in good form.
     fn end(&mut self) -> Polled {
-        let seen = self.gate.scanner.seen();
-        let whole = match self.shape {
-            Shape::Events => seen.is_complete() || seen.error.is_some() || self.gate.decoder.is_blind(),
+        let seen = self.answer.gate.scanner.seen();
+        let whole = match self.answer.shape {
+            Shape::Events => seen.is_complete() || seen.error.is_some() || self.answer.gate.decoder.is_blind(),
             Shape::Whole | Shape::Opaque => true,
         };
         if !whole {
@@ -215,22 +200,22 @@ impl Relay {
 
     /// An answer of known length is over with its last byte: nobody asks for what comes after it.
     fn settle_if_over(&mut self) {
-        let over = self.held.is_empty() && self.rest.as_ref().is_none_or(HttpBody::is_end_stream);
-        if over && (self.shape != Shape::Events || self.gate.scanner.seen().is_complete()) {
+        let over = self.answer.held.is_empty() && self.answer.rest.as_ref().is_none_or(HttpBody::is_end_stream);
+        if over && (self.answer.shape != Shape::Events || self.answer.gate.scanner.seen().is_complete()) {
             self.settle();
         }
     }
 
     fn settle(&mut self) {
         self.phase = Phase::Ended;
-        self.rest = None;
-        self.journal.record.tokens = match self.shape {
+        self.answer.rest = None;
+        self.journal.record.tokens = match self.answer.shape {
             Shape::Whole => usage_in(&self.tail),
-            Shape::Events | Shape::Opaque => self.gate.scanner.seen().tokens,
+            Shape::Events | Shape::Opaque => self.answer.gate.scanner.seen().tokens,
         };
         let result = match &mut self.flight {
             None => "failed",
-            Some(_) if self.gate.scanner.seen().error.is_some() => "error_event",
+            Some(_) if self.answer.gate.scanner.seen().error.is_some() => "error_event",
             Some(flight) => {
                 flight.succeeded();
                 "ok"
@@ -241,21 +226,21 @@ impl Relay {
 
     /// The upstream answer broke off, or fell silent.
     fn broken(&mut self, outcome: &Outcome, detail: &str) -> Polled {
-        let seen = self.gate.scanner.seen();
-        if self.shape == Shape::Events && seen.is_complete() {
+        let seen = self.answer.gate.scanner.seen();
+        if self.answer.shape == Shape::Events && (seen.is_complete() || seen.error.is_some()) {
             self.settle();
             return Poll::Ready(None);
         }
         let (block_completed, tokens) = (seen.block_completed, seen.tokens);
         self.phase = Phase::Ended;
-        self.rest = None;
+        self.answer.rest = None;
         if let Some(flight) = &mut self.flight {
             flight.failed_midway(outcome, detail);
         }
         self.journal.record.tokens = tokens;
         self.journal.end("cut");
         // Cut before the first completed block: the client sends the same stream again and the user sees nothing.
-        let tell = self.appendable && block_completed && self.gate.scanner.at_boundary();
+        let tell = self.answer.appendable && block_completed && self.answer.gate.scanner.at_boundary();
         let event = tell.then(|| Frame::data(error_event(&format!("{Cut}: {detail}"))));
         Poll::Ready(Some(event.ok_or(Cut)))
     }
@@ -274,7 +259,8 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         // A client may leave with the last event in hand; that is a whole answer.
-        if self.phase == Phase::Flowing && self.shape == Shape::Events && self.gate.scanner.seen().stopped {
+        if self.phase == Phase::Flowing && self.answer.shape == Shape::Events && self.answer.gate.scanner.seen().stopped
+        {
             self.settle();
         }
     }

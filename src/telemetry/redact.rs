@@ -181,7 +181,9 @@ mod tests {
     /// Knows `secrets`, and nothing that other tests register.
     fn knowing(secrets: &[&str]) -> Known {
         let known = Known::new();
-        secrets.iter().for_each(|secret| known.register(&Secret::new(*secret)));
+        for secret in secrets {
+            known.register(&Secret::new(*secret));
+        }
         known
     }
 

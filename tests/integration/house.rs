@@ -31,20 +31,20 @@ const HOMES: [(&str, &[&str]); 6] = [
 fn sources() -> Vec<(String, PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
-    let mut folders = vec![root.clone()];
-    while let Some(folder) = folders.pop() {
+    let mut pending = vec![root.clone()];
+    while let Some(folder) = pending.pop() {
         for entry in fs::read_dir(&folder).expect("a folder of ours") {
             let path = entry.expect("an entry of ours").path();
             if path.is_dir() {
-                folders.push(path);
+                pending.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let inside = path.strip_prefix(&root).expect("below src");
                 if is_test(inside) {
                     continue;
                 }
-                let room = inside.components().next().expect("a name").as_os_str().to_string_lossy();
-                let text = fs::read_to_string(&path).expect("text");
-                found.push((room.trim_end_matches(".rs").to_owned(), path, text));
+                let folder_name = inside.components().next().expect("a name").as_os_str().to_string_lossy();
+                let source = fs::read_to_string(&path).expect("text");
+                found.push((folder_name.trim_end_matches(".rs").to_owned(), path, source));
             }
         }
     }
