@@ -7,6 +7,7 @@ use http::StatusCode;
 use http_body::Body;
 use http_body_util::BodyExt;
 
+use crate::config::units::Size;
 use crate::dispatch::answer::Refusal;
 use crate::dispatch::replay::Replay;
 use crate::limit::{Limit, Share};
@@ -113,7 +114,8 @@ pub fn late() -> Refusal {
 }
 
 fn too_large(limit: u64) -> Refusal {
-    let message = format!("the request body is larger than {limit} bytes (server.limits.request_body)");
+    let limit = Size(limit);
+    let message = format!("the request body is larger than {limit} (server.limits.request_body)");
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", "request-too-large", message).and_close()
 }
 
