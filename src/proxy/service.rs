@@ -107,7 +107,11 @@ async fn take_in(
         all: server.limits.buffered.bytes(),
         idle: server.timeouts.body_idle.get(),
         // Who waits for leave to send its body reads the refusal.
-        discard: if request.headers().contains_key(EXPECT) { 0 } else { server.limits.request_body.bytes() },
+        discard: if request.headers().contains_key(EXPECT) {
+            0
+        } else {
+            server.limits.request_body.bytes().saturating_mul(4)
+        },
     };
     let (head, body) = request.into_parts();
     let collected = timeout_at(deadline, collect(body, bounds, &door.buffered)).await;
