@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::config::ConfigCommand;
 use super::demo::DemoArgs;
 use super::endpoint::EndpointCommand;
 use super::init::InitArgs;
@@ -46,6 +47,9 @@ pub(super) enum Command {
     /// Order the profiles into a chain, and say when it moves.
     #[command(subcommand)]
     Priority(PriorityCommand),
+    /// Read and change single values of the file, by their path.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Run the proxy.
     #[command(subcommand)]
     Proxy(ProxyCommand),

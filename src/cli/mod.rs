@@ -3,6 +3,7 @@
 //! Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 refused or found something, 2 could not.
 
 mod args;
+mod config;
 mod demo;
 mod edit;
 mod endpoint;
@@ -38,6 +39,7 @@ pub fn run() -> ExitCode {
         Command::Default(default) => profile::default(&default, config),
         Command::Endpoint(endpoint) => endpoint::run(&endpoint, config),
         Command::Priority(priority) => priority::run(&priority, config),
+        Command::Config(command) => config::run(&command, config),
         Command::Proxy(proxy) => proxy::run(&proxy, config),
         Command::Validate(validate) => validate::run(&validate, config),
         Command::Schema => schema::run(),

@@ -369,3 +369,32 @@ fn the_workflow_of_the_original_runs_word_for_word() {
     assert_eq!(ids, ["production/work", "production/personal"]);
     assert_eq!(desk.qcc("validate").code, Some(0));
 }
+
+#[test]
+fn single_values_are_read_and_changed_by_their_path() {
+    let desk = Desk::with(FILE);
+    assert_eq!(desk.qcc("config get profiles.team.endpoints[two].weight").done(), "100\n", "the default");
+    desk.edit("config set profiles.team.endpoints[two].weight 7");
+    assert_eq!(desk.qcc("config get profiles.team.endpoints[two].weight").done(), "7\n");
+    desk.nothing("config set profiles.team.endpoints[two].weight 7");
+    desk.edit("config unset profiles.team.endpoints[two].weight");
+    assert_eq!(desk.text(), FILE);
+    desk.edit("config set profiles.work.description 5");
+    assert_eq!(desk.qcc("config get profiles.work.description").done(), "5\n", "a text, because it has to be one");
+    desk.edit("config set profiles.work.api_key '{ file: key.txt }'");
+    assert!(desk.qcc("config list profiles.work").done().contains("profiles.work.api_key.file = \"key.txt\"\n"));
+    let before = desk.text();
+    for (line, code, words) in [
+        ("config set profiles.work.api_key sk-canary-1", 1, "reference"),
+        ("config set profiles.work.wieght 5", 1, "weight"),
+        ("config set profiles.taem.endpoints[two].weight 5", 1, "did you mean `profiles.team"),
+        ("config unset failover.cooldown", 1, "there is no `failover"),
+        ("config get nothing.at.all", 1, "`nothing.at.all`"),
+        ("config get a..b", 2, "not a path"),
+    ] {
+        let said = desk.qcc(line);
+        said.failed(code, words);
+        assert!(!said.stderr.contains("canary"), "{}", said.stderr);
+    }
+    assert_eq!(desk.text(), before);
+}

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::{Endpoint, Failure, find};
-use crate::config::{Config, Loaded, load};
+use crate::config::{Config, Loaded, load, secrets};
+use crate::patch::{self, Edit, Step};
 
 /// A file that was read, and what it says as written. A file with errors can be repaired by edits, so none is refused here.
 pub(in crate::cli) struct Sheet {
@@ -35,6 +36,21 @@ impl Sheet {
     /// What is written at `keys`; `None` if nothing is.
     pub(in crate::cli) fn get(&self, keys: &[&str]) -> Option<&Value> {
         keys.iter().try_fold(&self.value, |value, key| value.get(key))
+    }
+
+    /// Whether `edit` makes a file without further errors.
+    pub(in crate::cli) fn accepts(&self, edit: &Edit) -> bool {
+        patch::plan(&self.loaded, std::slice::from_ref(edit)).is_ok()
+    }
+
+    /// Whether `edit` puts a key in clear into the file.
+    pub(in crate::cli) fn brings_a_secret(edit: &Edit) -> bool {
+        let Edit::Set { path, value } = edit else { return false };
+        let document = path.0.iter().rev().fold(value.clone(), |inner, step| match step {
+            Step::Key(key) => serde_json::json!({ key: inner }),
+            Step::Index(_) | Step::Item(_) => serde_json::json!([inner]),
+        });
+        !secrets(&document.to_string()).is_empty()
     }
 
     /// The names of the profiles, in the order of the file.

@@ -1,0 +1,168 @@
+//! `qcc config`: single values of the file, by their path: `profiles.production.endpoints[work].weight`.
+//!
+//! What is shown is what holds, defaults filled in and keys blanked; what is changed is the file.
+
+use std::path::Path as File;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::edit::{self, EditArgs, Failure, Sheet};
+use super::stdout;
+use crate::patch::{Edit, Path, Step};
+
+/// What can be done with values.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print the value at a path, defaults included.
+    Get(GetArgs),
+    /// Give a path a value, in YAML: 5, true, 30s, [a, b], '{ env: NAME }'.
+    Set(SetArgs),
+    /// Remove what the file says at a path, so that the default holds.
+    Unset(UnsetArgs),
+    /// List all values with their paths, defaults included.
+    List(ListArgs),
+}
+
+/// What can be typed after `qcc config get`.
+#[derive(Debug, Args)]
+pub(super) struct GetArgs {
+    /// For example profiles.production.endpoints[work].weight.
+    path: String,
+    /// Print it as JSON; a text gets quotes.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be typed after `qcc config set`.
+#[derive(Debug, Args)]
+pub(super) struct SetArgs {
+    /// For example profiles.production.endpoints[work].weight.
+    path: String,
+    /// The value, in YAML. A key is given as a reference, never in clear.
+    value: String,
+    #[command(flatten)]
+    edit: EditArgs,
+}
+
+/// What can be typed after `qcc config unset`.
+#[derive(Debug, Args)]
+pub(super) struct UnsetArgs {
+    /// For example profiles.production.endpoints[work].weight.
+    path: String,
+    #[command(flatten)]
+    edit: EditArgs,
+}
+
+/// What can be typed after `qcc config list`.
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// Only what is below this path.
+    path: Option<String>,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `qcc config ...`.
+pub(super) fn run(command: &ConfigCommand, named: Option<&File>) -> ExitCode {
+    match command {
+        ConfigCommand::Get(args) => show(named, Some(&args.path), |_, value| match value {
+            Value::String(text) if !args.json => format!("{text}\n"),
+            value => format!("{value:#}\n"),
+        }),
+        ConfigCommand::List(args) => {
+            show(
+                named,
+                args.path.as_deref(),
+                |path, value| {
+                    if args.json { format!("{value:#}\n") } else { lines(path, value) }
+                },
+            )
+        }
+        ConfigCommand::Set(args) => edit::run(named, &args.edit, |sheet| set(sheet, args)),
+        ConfigCommand::Unset(args) => {
+            edit::run(named, &args.edit, |_| Ok(vec![Edit::Unset { path: args.path.parse()? }]))
+        }
+    }
+}
+
+fn show(named: Option<&File>, path: Option<&str>, text: impl FnOnce(&Path, &Value) -> String) -> ExitCode {
+    edit::end(Sheet::open(named).and_then(|sheet| {
+        let path: Path = path.map_or_else(|| Ok(Path::default()), str::parse)?;
+        let all = json!(sheet.config()?);
+        let missing = || Failure::Refused(format!("nothing is set at `{path}`, and it has no default"));
+        let value = get(&all, &path).ok_or_else(missing)?;
+        Ok(stdout::print(&text(&path, value), ExitCode::SUCCESS))
+    }))
+}
+
+/// What is at `path`.
+fn get<'v>(value: &'v Value, path: &Path) -> Option<&'v Value> {
+    path.0.iter().try_fold(value, |value, step| match step {
+        Step::Key(key) => value.get(key),
+        Step::Index(index) => value.get(*index),
+        Step::Item(name) => item(value, name),
+    })
+}
+
+/// The list item of that id or name; else the one at that position.
+fn item<'v>(list: &'v Value, name: &str) -> Option<&'v Value> {
+    let called = |item: &&Value| ["id", "name"].iter().any(|key| item.get(key).is_some_and(|own| own == name));
+    let named = list.as_array()?.iter().find(called);
+    named.or_else(|| list.get(name.parse::<usize>().ok()?))
+}
+
+/// One line for each value that has no further ones below it.
+fn lines(path: &Path, value: &Value) -> String {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            fields.iter().map(|(key, value)| lines(&path.clone().key(key), value)).collect()
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            items.iter().enumerate().map(|(at, item)| lines(&named(path, at, item), item)).collect()
+        }
+        value => format!("{path} = {value}\n"),
+    }
+}
+
+fn named(path: &Path, at: usize, item: &Value) -> Path {
+    let name = ["id", "name"].iter().find_map(|key| item.get(key).and_then(Value::as_str));
+    name.map_or_else(|| path.clone().index(at), |name| path.clone().item(name))
+}
+
+fn set(sheet: &Sheet, args: &SetArgs) -> Result<Vec<Edit>, Failure> {
+    let path: Path = args.path.parse()?;
+    let read = serde_yaml::from_str(&args.value);
+    let value = read.map_err(|error| Failure::CouldNot(format!("the value is not YAML: {error}")))?;
+    // A text that looks like a number stays a text where only a text can be.
+    let as_text = Edit::Set { path: path.clone(), value: json!(args.value) };
+    let as_read = Edit::Set { path, value };
+    let edit = if sheet.accepts(&as_read) || !sheet.accepts(&as_text) { as_read } else { as_text };
+    if Sheet::brings_a_secret(&edit) {
+        let why = "a key in clear is not taken from the command line, where others can read it; write a reference";
+        return Err(Failure::Refused(format!(
+            "{why}: '{{ env: NAME }}', '{{ file: PATH }}' or '{{ command: [PROGRAM] }}'"
+        )));
+    }
+    Ok(vec![edit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_is_listed_under_the_path_that_gets_it() {
+        let value = json!({ "a": { "b.c": 1, "d": [] }, "l": [{ "id": "x", "w": "5m" }, { "w": 2 }], "s": ["p", "q"] });
+        let text = lines(&Path::default(), &value);
+        let expected = "a.\"b.c\" = 1\na.d = []\nl[x].id = \"x\"\nl[x].w = \"5m\"\nl[1].w = 2\ns = [\"p\",\"q\"]\n";
+        assert_eq!(text, expected);
+        for line in text.lines() {
+            let (path, shown) = line.split_once(" = ").expect("a path and a value");
+            let found = get(&value, &path.parse().expect("a path")).map(ToString::to_string);
+            assert_eq!(found.as_deref(), Some(shown), "{line}");
+        }
+    }
+}
