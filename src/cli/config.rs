@@ -28,7 +28,7 @@ pub(super) enum ConfigCommand {
 /// What can be typed after `qcc config get`.
 #[derive(Debug, Args)]
 pub(super) struct GetArgs {
-    /// For example profiles.production.endpoints[work].weight.
+    /// For example `profiles.production.endpoints[work].weight`.
     path: String,
     /// Print it as JSON; a text gets quotes.
     #[arg(long)]
@@ -38,7 +38,7 @@ pub(super) struct GetArgs {
 /// What can be typed after `qcc config set`.
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
-    /// For example profiles.production.endpoints[work].weight.
+    /// For example `profiles.production.endpoints[work].weight`.
     path: String,
     /// The value, in YAML. A key is given as a reference, never in clear.
     value: String,
@@ -49,7 +49,7 @@ pub(super) struct SetArgs {
 /// What can be typed after `qcc config unset`.
 #[derive(Debug, Args)]
 pub(super) struct UnsetArgs {
-    /// For example profiles.production.endpoints[work].weight.
+    /// For example `profiles.production.endpoints[work].weight`.
     path: String,
     #[command(flatten)]
     edit: EditArgs,
