@@ -30,7 +30,7 @@ impl Tier {
 /// Address and credential of an endpoint.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct AccessArgs {
-    /// Address of the API without `/v1`, for example https://api.anthropic.com.
+    /// Address of the API without `/v1`, for example `https://api.anthropic.com`.
     #[arg(long)]
     pub(in crate::cli) url: Option<String>,
     /// Environment variable that holds the key; or a line of the `.env` beside the file.
