@@ -132,7 +132,6 @@ impl Relay {
         let idle = Silence::new(idle);
         let mut relay = Self { answer: parts, journal, flight, idle, tail, phase: Phase::Flowing };
         relay.answer.gate.prefix = Vec::new();
-        relay.note_error();
         relay
     }
 
@@ -171,11 +170,6 @@ impl Relay {
     fn look_at_events(&mut self, piece: &[u8]) {
         let scanner = &mut self.answer.gate.scanner;
         self.answer.gate.decoder.look(piece, |text| scanner.feed(text));
-        self.note_error();
-    }
-
-    /// An error event goes by, right behind the gate at the earliest: the failure is recorded before the client sees it.
-    fn note_error(&mut self) {
         if let Some(error) = &self.answer.gate.scanner.seen().error {
             let outcome = classify_event_error(error);
             if let Some(flight) = &mut self.flight {

@@ -171,15 +171,3 @@ async fn a_json_answer_that_breaks_late_is_cut_and_counted() {
     assert!(answer.ended == Ended::Cut || answer.endpoint() == "b", "{:?}", answer.headers);
     assert_eq!(proxy.send(&Request::unary()).await.assert_served().endpoint(), "b");
 }
-
-#[tokio::test]
-async fn an_error_event_in_one_piece_with_the_content_moves_the_conversation_too() {
-    let events = [after_a_block(), vec![messages::error_event("overloaded_error")]].concat().concat();
-    let (_bad, good, proxy) = fixture(Reply::sse(vec![Bytes::from(events)])).await;
-    let answer = proxy.send(&Request::stream().session(SESSION)).await;
-    assert_eq!((answer.status, answer.ended), (200, Ended::Whole), "{}", answer.text());
-    assert_eq!(answer.text().matches("event: error").count(), 1, "the upstream's own, and no other: {}", answer.text());
-    let again = proxy.send(&Request::unary().session(SESSION)).await;
-    assert_eq!(again.assert_served().endpoint(), "b");
-    assert_eq!(good.count(), 1);
-}
