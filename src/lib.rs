@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! qcc.yaml -> config::load -> snapshot::build -> SnapshotCell        what runs: one immutable value behind one swap
+//!    ^-- patch <- cli                                |
 //!                                                     |
 //! client -> app::acceptor -> proxy::serve -> proxy::service -> dispatch::send -> upstream::client -> endpoint
 //!                            connection      who may, body     plan, attempt,     pools of one worker
@@ -21,10 +22,12 @@
 //! - [`failover`]: which profile is active, and why it changed.
 //! - [`app`]: start, run, stop; the only place that wires.
 //! - [`cli`]: words in, words out.
+//! - [`patch`]: a wish, the smallest change of the file's text that fulfils it, and its safe writing.
 //! - [`simulate`]: simulated Anthropic endpoints, for the demo.
 //! - Ground: [`net`] (sockets, TLS), [`limit`] (shared bounds), [`telemetry`] (events, log, redaction), [`time`].
 //!
-//! Imports point one way: ground, then config, upstream, snapshot, failover, dispatch, proxy, app, cli.
+//! Imports point one way: ground, then config, upstream and patch, snapshot, failover, dispatch, proxy, app, cli. A test
+//! reads the source and holds it.
 //!
 //! # What the house rests on
 //! - Two shapes of configuration, the file's and the running one, and one compiler between them (`snapshot::build`).
