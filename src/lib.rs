@@ -3,8 +3,7 @@
 //!
 //! ```text
 //! qcc.yaml -> config::load -> snapshot::build -> SnapshotCell        what runs: one immutable value behind one swap
-//!    ^-- patch <- cli                                |
-//!                                                     |
+//!    ^-- patch <- cli                                 |
 //! client -> app::acceptor -> proxy::serve -> proxy::service -> dispatch::send -> upstream::client -> endpoint
 //!                            connection      who may, body     plan, attempt,     pools of one worker
 //!                                                              gate, relay
