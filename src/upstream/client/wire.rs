@@ -1,13 +1,10 @@
 //! The bytes of an HTTP/1.1 connection, counted from the start of a request.
 //!
 //! Two decisions need the count: whether a connection died before any byte of an answer, and whether an endpoint sends
-//! interim answers (1xx) without end. hyper skips those silently; each is within the limit of a head, so a limit of
-//! sixteen heads bounds them all without a callback per request.
-//!
-//! A peer that stops listening may have spoken before: who refuses a large body answers and closes. So a failed write is
-//! not the end; what was said is still read, and the connection serves no other request.
+//! interim answers (1xx) without end. hyper skips those silently, and telling them would cost a callback per request;
+//! here their heads are counted as they are read, which for an ordinary answer ends with its first ten bytes.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::pin::Pin;
@@ -19,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::MAX_HEAD;
 use crate::net::connect::Io;
 
+/// Interim answers that may come before an answer.
+const MAX_INTERIM: u32 = 16;
 /// Bytes that may come before the head of an answer is complete.
 const MAX_BEFORE_HEAD: usize = 16 * MAX_HEAD;
 
@@ -28,6 +27,7 @@ pub(super) struct Heard {
     bytes: Cell<usize>,
     awaiting_head: Cell<bool>,
     deaf: Cell<bool>,
+    interim: RefCell<Interim>,
 }
 
 impl Heard {
@@ -35,6 +35,7 @@ impl Heard {
     pub(super) fn begin(&self) {
         self.bytes.set(0);
         self.awaiting_head.set(true);
+        self.interim.borrow_mut().begin();
     }
 
     /// Its answer's head is here.
@@ -60,13 +61,68 @@ impl Heard {
         })
     }
 
-    fn add(&self, bytes: usize) -> io::Result<()> {
-        self.bytes.set(self.bytes.get().saturating_add(bytes));
-        if self.awaiting_head.get() && self.bytes.get() > MAX_BEFORE_HEAD {
+    fn add(&self, bytes: &[u8]) -> io::Result<()> {
+        self.bytes.set(self.bytes.get().saturating_add(bytes.len()));
+        if !self.awaiting_head.get() {
+            return Ok(());
+        }
+        let mut interim = self.interim.borrow_mut();
+        interim.feed(bytes);
+        if interim.answers > MAX_INTERIM || self.bytes.get() > MAX_BEFORE_HEAD {
             return Err(io::Error::new(io::ErrorKind::InvalidData, TooMuchBeforeHead));
         }
         Ok(())
     }
+}
+
+/// Counts the interim answers before an answer; what follows the first bytes of the answer itself is not looked at.
+#[derive(Debug, Default)]
+struct Interim {
+    answers: u32,
+    /// The first bytes of the head at hand.
+    status: Vec<u8>,
+    /// The line at hand has bytes besides its end.
+    in_line: bool,
+    ended: bool,
+}
+
+/// As much of a head as tells an interim answer: `HTTP/1.1 1`.
+const STATUS: usize = 10;
+
+impl Interim {
+    fn begin(&mut self) {
+        self.status.clear();
+        (self.answers, self.in_line, self.ended) = (0, false, false);
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if self.status.len() < STATUS {
+                self.status.push(*byte);
+                self.ended = self.status.len() == STATUS && !is_interim(&self.status);
+            }
+            if self.ended {
+                return;
+            }
+            self.follow(*byte);
+        }
+    }
+
+    fn follow(&mut self, byte: u8) {
+        match byte {
+            b'\r' => {}
+            b'\n' if self.in_line => self.in_line = false,
+            b'\n' => {
+                self.answers += 1;
+                self.status.clear();
+            }
+            _ => self.in_line = true,
+        }
+    }
+}
+
+fn is_interim(status: &[u8]) -> bool {
+    status.starts_with(b"HTTP/1.") && status.ends_with(b" 1")
 }
 
 /// Interim answers without end.
@@ -98,7 +154,7 @@ impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        Poll::Ready(self.heard.add(buf.filled().len() - before))
+        Poll::Ready(self.heard.add(&buf.filled()[before..]))
     }
 }
 
@@ -138,5 +194,25 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_interim_answers_are_borne_and_no_more_however_they_are_cut() {
+        let interim = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
+        let answer = "HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 103 in the body\r\n\r\n";
+        for cut in 1..60 {
+            for (interims, borne) in [(0, true), (16, true), (17, false)] {
+                let heard = Heard::default();
+                heard.begin();
+                let text = interim.repeat(interims) + &answer.repeat(20);
+                let all = text.as_bytes().chunks(cut).all(|piece| heard.add(piece).is_ok());
+                assert_eq!(all, borne, "{interims} in pieces of {cut}");
+            }
+        }
     }
 }
