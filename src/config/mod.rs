@@ -11,6 +11,7 @@
 
 mod diagnostic;
 mod document;
+mod instance;
 mod load;
 mod locate;
 mod mask;
@@ -35,6 +36,7 @@ pub mod server;
 pub mod units;
 
 pub use diagnostic::{Diagnostic, Severity};
+pub use instance::Instance;
 pub use load::{Loaded, load, load_bytes, resolve};
 pub use locate::{NotFound, instance_id, locate};
 pub(crate) use mask::secrets;

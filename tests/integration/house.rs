@@ -4,21 +4,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders from the ground up; each may use those before it.
-const FLOORS: [&[&str]; 10] = [
+const FLOORS: [&[&str]; 13] = [
     &["time", "limit", "config"],
-    &["telemetry", "net"],
+    &["telemetry", "net", "store"],
     &["upstream", "patch", "simulate"],
-    &["snapshot"],
+    &["snapshot", "import"],
     &["failover"],
+    &["health"],
     &["dispatch"],
-    &["proxy"],
+    &["queue"],
+    &["proxy", "notify"],
+    &["admin"],
     &["app"],
     &["cli"],
     &["main", "lib"],
 ];
 
 /// Crates that have one home.
-const HOMES: [(&str, &[&str]); 6] = [
+const HOMES: [(&str, &[&str]); 9] = [
+    ("rusqlite", &["store"]),
+    ("axum", &["admin"]),
+    ("prometheus_client", &["admin"]),
     ("arc_swap", &["snapshot"]),
     ("notify", &["snapshot"]),
     ("rustls", &["net"]),

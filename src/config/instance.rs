@@ -1,0 +1,94 @@
+//! A file and the places that belong to it: its state, its control socket.
+//!
+//! Everything is derived from the file's path and the environment, so that every command finds the proxy of its file,
+//! and proxies of different files never meet. Nothing here touches the disk.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::locate::instance_id;
+
+/// The longest path a Unix socket can have on every system we run on.
+const LONGEST_SOCKET: usize = 100;
+
+/// One file and what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// 16 hexadecimal digits, see [`instance_id`].
+    pub id: String,
+    /// The file, absolute.
+    pub config: PathBuf,
+    /// Where its runtime state is kept: database, accepted files, logs.
+    pub state: PathBuf,
+    /// Its control socket; the folder around it is private.
+    pub socket: PathBuf,
+}
+
+impl Instance {
+    /// The instance of `config`. `state_dir` is `state.dir` of the file; it wins over `QCC_STATE_DIR`, and that over
+    /// `$XDG_STATE_HOME/qcc/<id>/`. `uid` names the socket's folder where there is no `XDG_RUNTIME_DIR`.
+    pub fn of(config: &Path, state_dir: Option<&Path>, env: &dyn Fn(&str) -> Option<OsString>, uid: u32) -> Self {
+        let config = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+        let id = instance_id(&config);
+        let state = state(&config, &id, state_dir, env);
+        let socket = socket(&id, env, uid);
+        Self { id, config, state, socket }
+    }
+}
+
+fn state(config: &Path, id: &str, dir: Option<&Path>, env: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
+    if let Some(dir) = dir {
+        return config.parent().unwrap_or(Path::new("/")).join(dir);
+    }
+    if let Some(dir) = env("QCC_STATE_DIR").filter(|dir| !dir.is_empty()) {
+        return std::path::absolute(&dir).unwrap_or_else(|_| dir.into());
+    }
+    let home = || env("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    directory("XDG_STATE_HOME", env).or_else(home).unwrap_or_else(std::env::temp_dir).join("qcc").join(id)
+}
+
+fn socket(id: &str, env: &dyn Fn(&str) -> Option<OsString>, uid: u32) -> PathBuf {
+    let name = format!("{id}.sock");
+    let usual = directory("XDG_RUNTIME_DIR", env).map(|dir| dir.join("qcc").join(&name));
+    usual
+        .filter(|path| path.as_os_str().len() <= LONGEST_SOCKET)
+        .unwrap_or_else(|| Path::new("/tmp").join(format!("qcc-{uid}")).join(name))
+}
+
+/// What an XDG variable names; relative paths are to be ignored.
+fn directory(variable: &str, env: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    env(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(state_dir: Option<&str>, variables: &[(&str, &str)]) -> Instance {
+        let env = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+        Instance::of(Path::new("/work/qcc.yaml"), state_dir.map(Path::new), &env, 1000)
+    }
+
+    #[test]
+    fn state_is_where_the_file_says_then_the_variable_then_the_home() {
+        let id = instance_id(Path::new("/work/qcc.yaml"));
+        let home = ("HOME", "/home/u");
+        assert_eq!(instance(None, &[home]).state, Path::new("/home/u/.local/state/qcc").join(&id));
+        let xdg = ("XDG_STATE_HOME", "/xdg");
+        assert_eq!(instance(None, &[home, xdg]).state, Path::new("/xdg/qcc").join(&id));
+        assert_eq!(instance(None, &[("QCC_STATE_DIR", "/state"), xdg]).state, Path::new("/state"));
+        assert_eq!(instance(Some("kept"), &[("QCC_STATE_DIR", "/state")]).state, Path::new("/work/kept"));
+    }
+
+    #[test]
+    fn the_socket_has_a_short_path() {
+        let id = instance_id(Path::new("/work/qcc.yaml"));
+        let run = ("XDG_RUNTIME_DIR", "/run/user/1000");
+        assert_eq!(instance(None, &[run]).socket, Path::new("/run/user/1000/qcc").join(format!("{id}.sock")));
+        let short = Path::new("/tmp/qcc-1000").join(format!("{id}.sock"));
+        assert_eq!(instance(None, &[]).socket, short);
+        assert_eq!(instance(None, &[("XDG_RUNTIME_DIR", "relative")]).socket, short);
+        let long = format!("/{}", "x".repeat(100));
+        assert_eq!(instance(None, &[("XDG_RUNTIME_DIR", &long)]).socket, short);
+    }
+}
