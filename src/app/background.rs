@@ -10,11 +10,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::acceptor::Acceptor;
+use super::error::Held;
+use super::lock::{Lock, LockError};
 use super::signal::Signals;
 use super::worker::{Crew, Site};
 use super::{Options, StartError, advance};
-use crate::config::Config;
 use crate::config::model::ServerTls;
+use crate::config::{Config, Instance};
 use crate::dispatch::Shared;
 use crate::failover::driver::{self, Reports};
 use crate::limit::Limit;
@@ -38,6 +40,7 @@ pub(super) struct Wired {
     pub(super) tls: bool,
     pub(super) events: Events,
     pub(super) cell: SnapshotCell,
+    pub(super) lock: Option<Lock>,
 }
 
 impl Background {
@@ -60,21 +63,21 @@ impl Background {
 
     async fn wire(self) {
         let _logged = self.options.log.is_some().then(|| tokio::spawn(log_events(self.options.events.clone())));
-        let publisher = match self.open().await {
-            Ok(publisher) => publisher,
+        let (publisher, lock) = match self.open().await {
+            Ok(opened) => opened,
             Err(error) => return self.answer(Err(error)),
         };
         let signals = self.options.signals.then(Signals::open).transpose().map_err(StartError::Signals);
         match signals.and_then(|signals| Ok((signals, self.build(&publisher)?))) {
             Ok((signals, proxy)) => {
-                self.answer(Ok(proxy.wired()));
+                self.answer(Ok(proxy.wired(lock)));
                 proxy.run(publisher, self.options.log, signals).await;
             }
             Err(error) => self.answer(Err(error)),
         }
     }
 
-    async fn open(&self) -> Result<Publisher, StartError> {
+    async fn open(&self) -> Result<(Publisher, Option<Lock>), StartError> {
         let path = self.options.config.clone();
         let loaded = tokio::task::spawn_blocking(move || crate::config::load(&path)).await;
         let loaded = loaded.map_err(|_| StartError::Panicked)?;
@@ -84,8 +87,26 @@ impl Background {
         if loaded.warnings() > 0 && loaded.errors() == 0 {
             tracing::warn!(count = loaded.warnings(), report = loaded.report(false), "the file has warnings");
         }
+        // Before anything else is done for the file: a secret's program may have effects.
+        let lock = self.lock(loaded.config.as_ref()).await?;
         let opened = Publisher::open(loaded, self.options.events.clone()).await;
-        opened.map_err(|loaded| StartError::Config(loaded.report(false)))
+        Ok((opened.map_err(|loaded| StartError::Config(loaded.report(false)))?, lock))
+    }
+
+    /// The file's lock; without a place for it the proxy runs all the same.
+    async fn lock(&self, config: Option<&Config>) -> Result<Option<Lock>, StartError> {
+        let Some(config) = config.filter(|_| self.options.sole) else { return Ok(None) };
+        let instance = Instance::here(&self.options.config, config.state.dir.as_deref());
+        let place = instance.clone();
+        let taken = tokio::task::spawn_blocking(move || Lock::take(&place)).await;
+        match taken.map_err(|_| StartError::Panicked)? {
+            Ok(lock) => Ok(Some(lock)),
+            Err(LockError::Held(holder)) => Err(StartError::Held(Box::new(Held::new(&instance, holder)))),
+            Err(LockError::Unusable(state, error)) => {
+                tracing::warn!(%error, state = %state.display(), "no lock: a second proxy on this file goes unnoticed");
+                Ok(None)
+            }
+        }
     }
 
     fn build(&self, publisher: &Publisher) -> Result<Proxy, StartError> {
@@ -146,9 +167,17 @@ struct Proxy {
 }
 
 impl Proxy {
-    fn wired(&self) -> Wired {
+    fn wired(&self, mut lock: Option<Lock>) -> Wired {
         let (events, cell) = (self.shared.events.clone(), self.shared.cell.clone());
-        Wired { addresses: self.addresses.clone(), tls: self.tls, events, cell }
+        if let Some(Err(error)) = lock.as_mut().map(|lock| lock.tell(self.urls())) {
+            tracing::warn!(%error, "the lock does not say where the proxy listens");
+        }
+        Wired { addresses: self.addresses.clone(), tls: self.tls, events, cell, lock }
+    }
+
+    fn urls(&self) -> Vec<String> {
+        let scheme = if self.tls { "https" } else { "http" };
+        self.addresses.iter().map(|address| format!("{scheme}://{address}")).collect()
     }
 
     async fn run(self, publisher: Publisher, log: Option<Arc<LogHandle>>, signals: Option<Signals>) {

@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
+use super::lock::Holder;
+use crate::config::Instance;
 use crate::net::listen::ListenError;
 use crate::net::tls::TlsError;
 
@@ -11,6 +14,8 @@ use crate::net::tls::TlsError;
 pub enum StartError {
     /// The file has errors; the diagnostics as `qcc validate` prints them.
     Config(String),
+    /// Another process runs this file, or uses its state.
+    Held(Box<Held>),
     /// An address cannot be listened on.
     Listen(ListenError),
     /// `server.tls` cannot be used.
@@ -31,6 +36,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(report) => f.write_str(report.trim_end()),
+            Self::Held(held) => held.fmt(f),
             Self::Listen(error) => error.fmt(f),
             Self::Tls(error) => write!(f, "server.tls: {error}"),
             Self::TlsCert(why) => write!(f, "server.tls.cert: {why}"),
@@ -43,6 +49,39 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+/// A file that cannot be run because somebody else has its lock.
+#[derive(Debug)]
+pub struct Held {
+    config: PathBuf,
+    state: PathBuf,
+    holder: Option<Holder>,
+}
+
+impl Held {
+    /// `instance` is held by `holder`, if that is known.
+    pub(super) fn new(instance: &Instance, holder: Option<Holder>) -> Self {
+        Self { config: instance.config.clone(), state: instance.state.clone(), holder }
+    }
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (config, state) = (self.config.display(), self.state.display());
+        match &self.holder {
+            None => write!(f, "a proxy runs on `{config}` already; `qcc proxy stop` ends it"),
+            Some(holder) if holder.config == self.config => write!(
+                f,
+                "a proxy runs on `{config}` already ({holder})\n  a saved file is taken live; `qcc proxy stop` ends the proxy"
+            ),
+            Some(holder) => write!(
+                f,
+                "`{state}` is in use by the proxy of `{}` ({holder})\n  give this file a place of its own: `state: {{ dir: PATH }}`",
+                holder.config.display()
+            ),
+        }
+    }
+}
 
 impl From<ListenError> for StartError {
     fn from(error: ListenError) -> Self {

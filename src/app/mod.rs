@@ -9,6 +9,7 @@
 mod acceptor;
 mod background;
 mod error;
+pub mod lock;
 mod signal;
 mod worker;
 
@@ -17,10 +18,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::sync::watch;
 
 pub use error::StartError;
 
+use self::lock::Lock;
 use crate::proxy::serve::Phase;
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::Events;
@@ -37,9 +40,11 @@ pub struct Options {
     pub events: Events,
     /// Stop on SIGTERM and SIGINT, reload on SIGHUP.
     pub signals: bool,
+    /// Be the file's one proxy: hold its lock.
+    pub sole: bool,
 }
 
-/// A proxy that runs. Dropping it ends everything at once.
+/// A proxy that runs. Dropping it ends everything at once, and gives the file's lock back last.
 #[derive(Debug)]
 pub struct Running {
     /// Where it listens.
@@ -52,11 +57,13 @@ pub struct Running {
     pub cell: SnapshotCell,
     phase: watch::Sender<Phase>,
     thread: Option<JoinHandle<()>>,
+    _lock: Option<Lock>,
 }
 
 /// Starts a proxy on the file of `options`.
 pub fn start(options: Options) -> Result<Running, StartError> {
     crate::telemetry::redact::guard_panics();
+    forbid_core_dumps();
     if let Err(error) = crate::net::listen::raise_open_files() {
         tracing::warn!(%error, "the number of open files could not be raised");
     }
@@ -67,8 +74,8 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let thread = thread.map_err(StartError::Thread)?;
     match started.recv() {
         Ok(Ok(wired)) => {
-            let background::Wired { addresses, tls, events, cell } = wired;
-            Ok(Running { addresses, tls, events, cell, phase, thread: Some(thread) })
+            let background::Wired { addresses, tls, events, cell, lock } = wired;
+            Ok(Running { addresses, tls, events, cell, phase, thread: Some(thread), _lock: lock })
         }
         Ok(Err(error)) => Err(error),
         Err(_) => Err(StartError::Panicked),
@@ -86,8 +93,8 @@ impl Running {
         advance(&self.phase, Phase::Ending);
     }
 
-    /// Waits until everything has ended.
-    pub fn wait(mut self) {
+    /// Waits until everything has ended. The file's lock is held on, for what is still to be said.
+    pub fn wait(&mut self) {
         self.join();
     }
 
@@ -104,6 +111,14 @@ impl Drop for Running {
             self.end();
             self.join();
         }
+    }
+}
+
+/// A core dump would hold the keys.
+fn forbid_core_dumps() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "core dumps could not be turned off");
     }
 }
 

@@ -39,9 +39,9 @@ fn start(config: Option<&Path>) -> ExitCode {
         Err(why) => return could_not(&why),
     };
     let (log, events) = (Arc::new(log::init(&Log::default())), Events::new());
-    let options = app::Options { config: path.clone(), log: Some(Arc::clone(&log)), events, signals: true };
+    let options = app::Options { config: path.clone(), log: Some(Arc::clone(&log)), events, signals: true, sole: true };
     match app::start(options) {
-        Ok(running) => {
+        Ok(mut running) => {
             announce(&running, &path);
             running.wait();
             log.flush();

@@ -25,6 +25,11 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// The instance of `config` for this process: with its environment and its user.
+    pub fn here(config: &Path, state_dir: Option<&Path>) -> Self {
+        Self::of(config, state_dir, &|name| std::env::var_os(name), rustix::process::getuid().as_raw())
+    }
+
     /// The instance of `config`. `state_dir` is `state.dir` of the file; it wins over `QCC_STATE_DIR`, and that over
     /// `$XDG_STATE_HOME/qcc/<id>/`. `uid` names the socket's folder where there is no `XDG_RUNTIME_DIR`.
     pub fn of(config: &Path, state_dir: Option<&Path>, env: &dyn Fn(&str) -> Option<OsString>, uid: u32) -> Self {

@@ -6,6 +6,7 @@ mod affinity;
 mod balance;
 mod cancel;
 mod clients;
+mod daemon;
 mod edges;
 mod edit;
 mod examples;

@@ -17,8 +17,9 @@ use super::save::Style;
 use super::{Answer, Client, Request, in_time, until};
 
 /// What a proxy is started with.
+#[derive(Clone)]
 pub(crate) struct Setup {
-    dir: tempfile::TempDir,
+    dir: Arc<tempfile::TempDir>,
     environment: Vec<(String, String)>,
 }
 
@@ -27,7 +28,7 @@ impl Setup {
     pub(crate) fn new(yaml: &str) -> Self {
         let dir = tempfile::tempdir().expect("there is a directory for scratch files");
         let keys = KEYS.chars().map(|letter| (format!("KEY_{letter}"), key(&letter.to_string())));
-        Self { dir, environment: keys.collect() }.with_file("qcc.yaml", yaml)
+        Self { dir: Arc::new(dir), environment: keys.collect() }.with_file("qcc.yaml", yaml)
     }
 
     /// A further file, readable by its owner alone.
@@ -65,7 +66,7 @@ impl Setup {
         let output = Arc::new(Output::default());
         tokio::spawn(Arc::clone(&output).collect(child.stderr.take().expect("it is piped")));
         tokio::spawn(Arc::clone(&output).collect(child.stdout.take().expect("it is piped")));
-        Proxy { child, address: ([127, 0, 0, 1], 0).into(), path, output, _dir: self.dir }
+        Proxy { child, address: ([127, 0, 0, 1], 0).into(), path, output, setup: self }
     }
 
     /// Starts the proxy and waits until it listens.
@@ -98,7 +99,7 @@ impl Setup {
     }
 
     /// Runs `qcc` with these arguments to its end: exit code and everything it printed.
-    pub(crate) async fn run(self, arguments: &[&str]) -> (Option<i32>, String) {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = in_time("the end of the command", self.command().args(arguments).output()).await;
         let output = output.expect("the binary runs");
         let text = [output.stdout, output.stderr].concat();
@@ -153,7 +154,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     pub(crate) path: PathBuf,
     output: Arc<Output>,
-    _dir: tempfile::TempDir,
+    setup: Setup,
 }
 
 impl Drop for Proxy {
@@ -175,6 +176,16 @@ impl Proxy {
     /// Starts a proxy on this file and waits until it listens.
     pub(crate) async fn start(yaml: &str) -> Self {
         Setup::new(yaml).start().await
+    }
+
+    /// Starts another one on the same file.
+    pub(crate) async fn again(&self) -> Result<Self, Option<i32>> {
+        self.setup.clone().start_or_exit().await
+    }
+
+    /// Runs `qcc` with these arguments beside it, to its end: exit code and everything it printed.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        self.setup.run(arguments).await
     }
 
     /// Sends `request` on a connection of its own.
@@ -228,7 +239,7 @@ impl Proxy {
         kill_process(self.pid(), signal).expect("the process is ours");
     }
 
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).expect("the process runs");
         Pid::from_raw(id).expect("a process id is positive")
     }
