@@ -48,6 +48,7 @@ pub mod cli;
 pub mod config;
 pub mod dispatch;
 pub mod failover;
+pub mod health;
 pub mod limit;
 pub mod net;
 pub mod patch;

@@ -199,6 +199,13 @@ impl Default for Health {
     }
 }
 
+impl Health {
+    /// What a check of an endpoint with these settings of its own does; `off` where it is not checked.
+    pub fn kind_for(&self, own: &HealthOverride) -> ProbeKind {
+        if own.enabled.unwrap_or(self.enabled) { own.probe.unwrap_or(self.probe) } else { ProbeKind::Off }
+    }
+}
+
 /// Checks of one endpoint that differ from the global ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

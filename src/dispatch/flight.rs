@@ -57,7 +57,7 @@ impl Flight {
     /// The answer begins: from here on the conversation belongs to this endpoint. `outcome` is what a good end counts as.
     pub fn answering(&mut self, outcome: Outcome) {
         if outcome == Outcome::Success {
-            if let Some(ticket) = &self.ticket {
+            if let Some(ticket) = &mut self.ticket {
                 ticket.first_byte(Moment::now());
             }
             if let Some(session) = &self.asker.session {

@@ -136,6 +136,8 @@ pub fn candidates(snapshot: &Snapshot, now: Moment) -> Vec<Candidate> {
         name: Arc::clone(&profile.name),
         tier: profile.tier,
         ready: profile.endpoints.iter().any(ready),
+        open: false,
+        proved: profile.endpoints.iter().any(ready),
     };
     snapshot.chain.iter().map(candidate).collect()
 }

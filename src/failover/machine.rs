@@ -7,6 +7,7 @@
 //!
 //! Invariants:
 //! - a decision always names another profile than the active one, and one that is ready unless a person chose it;
+//! - a recovery goes to a profile that has proved itself, never before the cooldown is over;
 //! - while pinned, or with the policy off, nothing is decided automatically;
 //! - requests that began under another active profile count nothing.
 
@@ -40,8 +41,12 @@ pub struct Candidate {
     pub name: Arc<str>,
     /// Its tier.
     pub tier: Tier,
-    /// Whether it can serve: some endpoint of it admits, or is on probation with its trial free.
+    /// Whether it can serve: some endpoint of it admits.
     pub ready: bool,
+    /// Whether it would take one request as a trial: some endpoint of it admits or is on probation, and none is probed.
+    pub open: bool,
+    /// Whether an endpoint that admits has proved itself: by good probes, or by requests sent as trials.
+    pub proved: bool,
 }
 
 /// How the active profile did on one request.
@@ -96,6 +101,19 @@ pub struct Switch {
     pub reason: String,
 }
 
+/// What outlives a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Whether a person has pinned the active profile.
+    pub pinned: bool,
+    /// When the active profile last changed.
+    pub switched: Option<Moment>,
+    /// When it last changed by recovery, if it has not failed since.
+    pub recovered: Option<Moment>,
+    /// Recoveries in a row that were undone soon.
+    pub flaps: u32,
+}
+
 /// See the module. A decision counts as carried out when it is returned.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
@@ -138,17 +156,27 @@ impl Machine {
         Some(self.switch(index, Cause::Failover, reason, active, chain, now))
     }
 
-    /// Whether it is time to go back to a better profile: one tier up, skipping tiers in which nothing is ready.
+    /// Whether it is time to go back to a better profile: one tier up, skipping tiers in which nothing is ready, to the
+    /// first profile there that has proved itself.
     pub fn recover(&mut self, active: usize, chain: &[Candidate], now: Moment, policy: Policy) -> Option<Switch> {
-        if self.pinned || !policy.auto_recovery || now < self.recovery_from(policy)? {
+        if now < self.recovery_from(policy)? {
             return None;
         }
-        let better = chain.get(..active)?;
-        let tier = better.iter().filter(|candidate| candidate.ready).map(|candidate| candidate.tier).max()?;
-        let index = better.iter().position(|candidate| candidate.ready && candidate.tier == tier)?;
-        let reason = format!("{} can serve again", better[index].name);
+        let proved = |candidate: &Candidate| candidate.ready && candidate.proved;
+        let index = next_better(active, chain)?.into_iter().find(|index| proved(&chain[*index]))?;
+        let reason = format!("{} can serve again", chain[index].name);
         self.recovered = Some(now);
         Some(self.switch(index, Cause::Recovery, reason, active, chain, now))
+    }
+
+    /// The better profile that one request is to be sent to as a trial: it is time to go back to it, and no probe proves
+    /// it.
+    pub fn trial(&self, active: usize, chain: &[Candidate], now: Moment, policy: Policy) -> Option<usize> {
+        if now < self.recovery_from(policy)? {
+            return None;
+        }
+        let untried = |candidate: &Candidate| candidate.open && !candidate.proved;
+        next_better(active, chain)?.into_iter().find(|index| untried(&chain[*index]))
     }
 
     /// A person makes the profile at `index` active and pins it there; it stays until [`Machine::unpin`].
@@ -209,9 +237,29 @@ impl Machine {
         self.failures
     }
 
-    /// The earliest moment of the next recovery; `None` if nothing was ever switched.
+    /// When the active profile last changed.
+    pub fn switched(&self) -> Option<Moment> {
+        self.switched
+    }
+
+    /// The earliest moment of the next recovery; `None` if there will be none: nothing was ever switched, a person has
+    /// pinned the active profile, or the file says so.
     pub fn recovery_from(&self, policy: Policy) -> Option<Moment> {
+        if self.pinned || !policy.auto_recovery || !policy.auto_failover {
+            return None;
+        }
         self.switched.map(|switched| switched.after(self.cooldown(policy)))
+    }
+
+    /// What a later process has to know to go on.
+    pub fn memory(&self) -> Memory {
+        let Self { pinned, switched, recovered, flaps, .. } = *self;
+        Memory { pinned, switched, recovered, flaps }
+    }
+
+    /// Goes on where an earlier process ended.
+    pub fn resumed(Memory { pinned, switched, recovered, flaps }: Memory) -> Self {
+        Self { failures: 0, pinned, switched, recovered, flaps }
     }
 
     fn cooldown(&self, policy: Policy) -> Duration {
@@ -245,6 +293,14 @@ impl Machine {
         self.failures = 0;
         self.switched = Some(now);
     }
+}
+
+/// The profiles of the next better tier in which one is ready or open to a trial, in their order.
+fn next_better(active: usize, chain: &[Candidate]) -> Option<Vec<usize>> {
+    let better = chain.get(..active)?;
+    let able = |candidate: &&Candidate| candidate.ready || candidate.open;
+    let tier = better.iter().filter(able).map(|candidate| candidate.tier).max()?;
+    Some((0..active).filter(|index| better[*index].tier == tier).collect())
 }
 
 /// The profile that follows the active one in the order a request tries them, and is ready.

@@ -1,7 +1,5 @@
 //! Tests of the profile machine: stories, and promises over random ones.
 
-use proptest::prelude::*;
-
 use super::*;
 
 const POLICY: Policy =
@@ -13,7 +11,7 @@ const fn at(seconds: u64) -> Moment {
     Moment(seconds * 1000)
 }
 
-/// Profiles `p0 p1 ...` with these tiers; a ready one is an upper-case letter.
+/// Profiles `p0 p1 ...` with these tiers; one that is ready and has proved itself is an upper-case letter.
 fn chain(tiers: &str) -> Vec<Candidate> {
     let candidate = |(index, letter): (usize, char)| {
         let tier = match letter.to_ascii_lowercase() {
@@ -21,7 +19,8 @@ fn chain(tiers: &str) -> Vec<Candidate> {
             's' => Tier::Secondary,
             _ => Tier::Fallback,
         };
-        Candidate { name: format!("p{index}").into(), tier, ready: letter.is_ascii_uppercase() }
+        let ready = letter.is_ascii_uppercase();
+        Candidate { name: format!("p{index}").into(), tier, ready, open: false, proved: ready }
     };
     tiers.chars().enumerate().map(candidate).collect()
 }
@@ -177,7 +176,54 @@ fn what_is_switched_off_does_not_happen() {
         assert_eq!(machine.served(FAILED, "p0", 0, &chain, at(0), off), None);
     }
     machine.note_switch(at(0));
-    assert_eq!(machine.recover(1, &chain, at(9999), off), None);
+    for off in [off, Policy { auto_failover: true, ..off }, Policy { auto_recovery: true, ..off }] {
+        assert_eq!((machine.recover(1, &chain, at(9999), off), machine.trial(1, &chain, at(9999), off)), (None, None));
+    }
+}
+
+#[test]
+fn a_profile_that_has_not_proved_itself_does_not_recover() {
+    let (mut machine, mut chain) = (Machine::new(), chain("PSF"));
+    machine.note_switch(at(0));
+    chain[1].proved = false;
+    assert_eq!(machine.recover(2, &chain, at(999), POLICY), None, "one tier at a time, also where the next is slow");
+    chain[1].proved = true;
+    assert_eq!(machine.recover(2, &chain, at(999), POLICY).map(|switch| switch.index), Some(1));
+}
+
+#[test]
+fn without_probes_a_request_is_the_trial_once_the_cooldown_is_over() {
+    let (mut machine, mut chain) = (Machine::new(), chain("psF"));
+    machine.note_switch(at(0));
+    assert_eq!(machine.trial(2, &chain, at(999), POLICY), None, "nothing is open");
+    chain[1].open = true;
+    assert_eq!((machine.trial(2, &chain, at(299), POLICY), machine.trial(2, &chain, at(300), POLICY)), (None, Some(1)));
+    assert_eq!(machine.recover(2, &chain, at(300), POLICY), None, "it is still on probation");
+    (chain[1].ready, chain[1].proved) = (true, true);
+    assert_eq!(machine.trial(2, &chain, at(300), POLICY), None);
+    assert_eq!(machine.recover(2, &chain, at(300), POLICY).map(|switch| switch.index), Some(1));
+}
+
+#[test]
+fn a_later_process_goes_on_where_the_earlier_one_ended() {
+    let (mut machine, up) = (Machine::new(), chain("PS"));
+    failed_over(&mut machine, 0, &up, 0);
+    machine.recover(1, &up, at(300), POLICY);
+    failed_over(&mut machine, 0, &up, 400);
+    machine.pin(1, None, 1, &up, at(401));
+    let mut later = Machine::resumed(machine.memory());
+    assert!(later.pinned() && later.recovery_from(POLICY).is_none());
+    later.unpin();
+    assert_eq!(later.recovery_from(POLICY), Some(at(400 + 600)), "with the doubled cooldown");
+}
+
+#[test]
+fn an_active_profile_that_fails_every_other_request_is_kept() {
+    let (mut machine, up) = (Machine::new(), chain("PSF"));
+    for n in 0..1000 {
+        let how = if n % 2 == 0 { FAILED } else { Served::Itself };
+        assert_eq!(serve(&mut machine, how, 0, &up, n), None);
+    }
 }
 
 #[test]
@@ -197,37 +243,119 @@ fn a_reload_keeps_the_active_profile_or_takes_the_first_that_is_ready() {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+/// A random story of one chain, with the promises checked after each step.
+struct Story {
+    random: fastrand::Rng,
+    machine: Machine,
+    policy: Policy,
+    chain: Vec<Candidate>,
+    active: usize,
+    now: Moment,
+    /// Every switch, with its cause and its moment.
+    switches: Vec<(Cause, Moment)>,
+}
 
-    #[test]
-    fn every_switch_leads_to_another_ready_profile_and_never_back_too_soon(
-        tiers in "[pP]{1,2}[sS]{0,2}[fF]{0,2}",
-        steps in prop::collection::vec((0_u8..10, any::<usize>(), 0_u64..200), 1..80),
-    ) {
-        let (mut chain, mut machine, mut active, mut now, mut last) = (chain(&tiers), Machine::new(), 0, Moment(0), None);
-        for (what, which, wait) in steps {
-            now = now.after(Duration::from_secs(wait));
-            let which = which % chain.len();
-            let under = Arc::clone(&chain[active].name);
-            let switch = match what {
-                0..4 => machine.served(FAILED, &under, active, &chain, now, POLICY),
-                4 => machine.served(Served::Itself, &under, active, &chain, now, POLICY),
-                5 | 6 => machine.recover(active, &chain, now, POLICY),
-                7 => machine.failover_by_hand(None, active, &chain, now),
-                _ => {
-                    chain[which].ready = !chain[which].ready;
-                    None
-                }
-            };
-            let Some(switch) = switch else { continue };
-            prop_assert!(switch.index != active && chain[switch.index].ready);
-            prop_assert_eq!((&switch.from, &switch.to), (&chain[active].name, &chain[switch.index].name));
-            if switch.cause == Cause::Recovery {
-                prop_assert!(switch.index < active);
-                prop_assert!(last.is_none_or(|last| now.since(last) >= POLICY.cooldown));
-            }
-            (active, last) = (switch.index, Some(now));
+impl Story {
+    fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut tiers = String::new();
+        for (letter, least) in [('p', 1), ('s', 0), ('f', 0)] {
+            (0..random.usize(least..3))
+                .for_each(|_| tiers.push(if random.bool() { letter } else { letter.to_ascii_uppercase() }));
         }
+        let cooldown = Duration::from_secs(random.u64(1..600));
+        let policy = Policy { failure_threshold: random.u32(1..5), cooldown, ..POLICY };
+        Self {
+            random,
+            machine: Machine::new(),
+            policy,
+            chain: chain(&tiers),
+            active: 0,
+            now: Moment(0),
+            switches: Vec::new(),
+        }
+    }
+
+    fn step(&mut self) {
+        let Self { machine, policy, chain, active, now, .. } = self;
+        let (active, now, policy) = (*active, *now, *policy);
+        let under = Arc::clone(&chain[active].name);
+        let which = self.random.usize(..chain.len());
+        let switch = match self.random.u8(0..16) {
+            0..5 => machine.served(FAILED, &under, active, chain, now, policy),
+            5 => machine.served(Served::Itself, &under, active, chain, now, policy),
+            6..9 => machine.recover(active, chain, now, policy),
+            9 => machine.failover_by_hand(None, active, chain, now),
+            10 if self.random.u8(0..4) == 0 => machine.pin(which, None, active, chain, now),
+            11 => {
+                machine.unpin();
+                None
+            }
+            12 | 13 => {
+                chain[which].ready = !chain[which].ready;
+                chain[which].proved = chain[which].ready && self.random.bool();
+                None
+            }
+            _ => {
+                self.now = now.after(Duration::from_secs(self.random.u64(0..200)));
+                None
+            }
+        };
+        if let Some(switch) = switch {
+            self.check(&switch);
+            self.active = switch.index;
+            self.switches.push((switch.cause, now));
+        }
+    }
+
+    fn check(&self, switch: &Switch) {
+        let to = &self.chain[switch.index];
+        assert!(switch.index != self.active);
+        assert_eq!((&switch.from, &switch.to), (&self.chain[self.active].name, &to.name));
+        assert!(
+            to.ready || (switch.cause == Cause::Manual && self.machine.pinned()),
+            "only a person takes what is not ready"
+        );
+        assert!(!self.machine.pinned() || switch.cause == Cause::Manual, "a pin holds");
+        if switch.cause == Cause::Recovery {
+            assert!(switch.index < self.active && to.proved);
+            let between = &self.chain[..self.active];
+            assert!(between.iter().all(|other| !other.ready || other.tier <= to.tier), "one tier at a time");
+            assert!(self.switches.last().is_some_and(|(_, last)| self.now.since(*last) >= self.policy.cooldown));
+        }
+    }
+}
+
+#[test]
+fn a_hundred_thousand_stories_keep_the_promises() {
+    for seed in 0..100_000 {
+        let told = std::panic::catch_unwind(|| {
+            let mut story = Story::new(seed);
+            (0..60).for_each(|_| story.step());
+        });
+        assert!(told.is_ok(), "the story of seed {seed}");
+    }
+}
+
+/// A primary that fails every other request, asked once a second for a day.
+#[test]
+fn a_flapping_profile_is_switched_a_bounded_number_of_times() {
+    for threshold in [1, 2, 3] {
+        let policy = Policy { failure_threshold: threshold, ..POLICY };
+        let (mut machine, up, mut active) = (Machine::new(), chain("PS"), 0);
+        let mut hours = [0_u32; 24];
+        for second in 0..24 * 3600 {
+            let how = if active == 0 && second % 2 == 0 { FAILED } else { Served::Itself };
+            let under = Arc::clone(&up[active].name);
+            let switch = machine.served(how, &under, active, &up, at(second), policy);
+            let switch = switch.or_else(|| machine.recover(active, &up, at(second), policy));
+            if let Some(switch) = switch {
+                active = switch.index;
+                hours[usize::try_from(second / 3600).expect("of a day")] += 1;
+            }
+        }
+        let most = if threshold == 1 { 8 } else { 0 };
+        assert!(hours.iter().all(|switches| *switches <= most), "{threshold}: {hours:?}");
+        assert!(hours[6..].iter().all(|switches| *switches <= 3), "once an hour there and back: {hours:?}");
     }
 }

@@ -180,6 +180,7 @@ impl Builder<'_> {
             models: ModelMap::new(fields.models.iter().map(|(from, to)| (from.as_str(), to.as_str()))),
             headers: fields.headers.iter().filter_map(|(name, value)| header(name, value)).collect(),
             timeouts: timeouts(&self.inputs.config.timeouts, fields),
+            health: fields.health.clone(),
             identity: identity_of_endpoint,
             key_identity,
             state: Arc::clone(state),

@@ -23,6 +23,8 @@ use crate::time::Moment;
 pub struct Ticket {
     endpoint: Arc<Endpoint>,
     began: Moment,
+    /// When the first byte of a good answer came.
+    first_byte: Option<Moment>,
     passes: Option<(Pass, KeyPass)>,
 }
 
@@ -79,7 +81,7 @@ impl Endpoint {
             self.state.release(pass);
             return None;
         };
-        Some(Ticket { endpoint: Arc::clone(self), began: now, passes: Some((pass, key)) })
+        Some(Ticket { endpoint: Arc::clone(self), began: now, first_byte: None, passes: Some((pass, key)) })
     }
 
     /// Whose limits a request uses here: the endpoint's own key, or the client's.
@@ -100,7 +102,8 @@ impl Ticket {
     }
 
     /// The first byte of an answer has come; not for answers that are failures.
-    pub fn first_byte(&self, now: Moment) {
+    pub fn first_byte(&mut self, now: Moment) {
+        self.first_byte = Some(now);
         self.endpoint.state.first_byte(now.since(self.began), now);
     }
 
@@ -117,6 +120,8 @@ impl Ticket {
     ) -> Option<Change> {
         let (pass, key) = self.passes.take()?;
         let endpoint = &*self.endpoint;
+        let over = self.first_byte.filter(|_| *outcome == Outcome::Success).unwrap_or(now);
+        endpoint.state.count(outcome, over.since(self.began), now);
         if *outcome == Outcome::Success {
             let revived = endpoint.key.succeed(key, endpoint.scope(ask), now);
             let turn = endpoint.state.succeed(pass, now, policy).map(Change::from);
@@ -130,6 +135,13 @@ impl Ticket {
             return endpoint.state.fail(pass, outcome.retry_after(), detail, now, policy, chance).map(Change::from);
         }
         endpoint.state.release(pass);
+        endpoint.blame(outcome, detail, ask, now)
+    }
+}
+
+impl Endpoint {
+    /// What an outcome that is no failure of the endpoint means for its key and its models.
+    pub(super) fn blame(&self, outcome: &Outcome, detail: &str, ask: &Ask<'_>, now: Moment) -> Option<Change> {
         match outcome {
             Outcome::Rate(limit) => self.rated(*limit, detail, ask, now),
             Outcome::Auth => self.refused(detail, now),
@@ -139,26 +151,25 @@ impl Ticket {
     }
 
     fn rated(&self, limit: RateLimit, detail: &str, ask: &Ask<'_>, now: Moment) -> Option<Change> {
-        let endpoint = &*self.endpoint;
-        endpoint.state.note(detail, now);
-        let until = endpoint.key.rest(endpoint.scope(ask), limit, now)?;
+        self.state.note(detail, now);
+        let until = self.key.rest(self.scope(ask), limit, now)?;
         let model = ask.model.filter(|_| !limit.whole_key);
         Some(Change::Rested { until, model: model.map(str::to_owned) })
     }
 
     /// A key the client brought is the client's affair.
     fn refused(&self, detail: &str, now: Moment) -> Option<Change> {
-        if matches!(self.endpoint.credential, Credential::Passthrough) {
+        if matches!(self.credential, Credential::Passthrough) {
             return None;
         }
-        self.endpoint.state.note(detail, now);
-        self.endpoint.key.mark_dead(detail, now).then(|| Change::DeadKey { reason: detail.to_owned() })
+        self.state.note(detail, now);
+        self.key.mark_dead(detail, now).then(|| Change::DeadKey { reason: detail.to_owned() })
     }
 
     fn without_model(&self, ask: &Ask<'_>, detail: &str, now: Moment) -> Option<Change> {
         let model = ask.model?;
-        self.endpoint.state.note(detail, now);
-        let until = self.endpoint.state.block_model(model, now);
+        self.state.note(detail, now);
+        let until = self.state.block_model(model, now);
         Some(Change::ModelOut { model: model.to_owned(), until })
     }
 }

@@ -39,7 +39,7 @@ fn outcomes_that_say_nothing_about_the_endpoint_change_nothing() {
         }
     }
     let view = endpoint.state.snapshot(at(0));
-    assert_eq!((view.standing, view.consecutive, view.failures), (Standing::Admitting, 0, 0));
+    assert_eq!((view.standing, view.consecutive, view.counts.failed), (Standing::Admitting, 0, 0));
     assert_eq!((view.in_flight, view.last_minute), (0, (0, 0)));
 }
 
@@ -57,7 +57,7 @@ fn failures_eject_and_two_good_trials_admit_and_ramp() {
         assert!((endpoint.state.ramp(at(seconds)) - ramp).abs() < 1e-6, "{seconds}");
     }
     let view = endpoint.state.snapshot(at(31));
-    assert_eq!((view.successes, view.failures, view.last_change), (2, 3, Some(at(31))));
+    assert_eq!((view.counts.succeeded, view.counts.failed, view.last_change), (2, 3, Some(at(31))));
     assert_eq!(view.last_error.map(|(text, when)| (text.to_string(), when)), Some(("detail".to_owned(), at(0))));
 }
 
@@ -169,7 +169,7 @@ fn the_success_of_a_healthy_endpoint_takes_no_lock() {
     end(&endpoint, &Outcome::Local, 0);
     end(&endpoint, &Outcome::Success, 0);
     let _held = endpoint.state.lock_for_test();
-    let ticket = endpoint.begin(&ASK, at(1)).expect("the lock is held elsewhere, and not needed");
+    let mut ticket = endpoint.begin(&ASK, at(1)).expect("the lock is held elsewhere, and not needed");
     ticket.first_byte(at(2));
     assert_eq!(can_take(&endpoint, &ASK, at(2)), Ok(()));
     assert_eq!(ticket.finish(&Outcome::Success, "", &ASK, at(2), POLICY, 0.5), None);

@@ -156,7 +156,7 @@ impl Members for Candidates<'_> {
     }
 
     fn weight(&self, index: usize) -> f64 {
-        effective_weight(&self.profile.endpoints[index], 1.0, self.now)
+        effective_weight(&self.profile.endpoints[index], self.now)
     }
 
     fn load(&self, index: usize) -> f64 {

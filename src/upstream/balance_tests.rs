@@ -106,7 +106,7 @@ fn least_requests_evens_out_what_is_in_flight_by_weight() {
 fn latency_prefers_who_answers_sooner_and_fast_failures_do_not_attract() {
     let profile = profile(Strategy::Latency, weighted(&[100, 100]));
     for (index, millis) in [(0, 900), (1, 300)] {
-        let ticket = begin(&profile, index, 0);
+        let mut ticket = begin(&profile, index, 0);
         ticket.first_byte(Moment(millis));
         ticket.finish(&Outcome::Success, "", &ASK, Moment(millis), Policy { threshold: 9, sole: false }, 0.5);
     }

@@ -4,9 +4,11 @@
 //! longer each time; coming back takes a probation with one request at a time.
 //!
 //! Invariants:
-//! - at most one trial is out at any time;
+//! - at most one trial is out at any time, be it a request or a probe;
 //! - a request that began before the last ejection or admission changes nothing when it ends: its *era* is over;
-//! - only [`Breaker::finish`] of a failure ejects, only good trials (or [`Breaker::reset`], by hand) admit.
+//! - only [`Breaker::finish`] of a failure ejects, only good trials (or [`Breaker::reset`], by hand) admit;
+//! - what requests said, a probe cannot take back: an ejection by a request lasts its whole time, one by a probe ends
+//!   with a good probe.
 //!
 //! It does not know keys, models or weights, and it does not wait: `super::state` shares it between workers.
 
@@ -83,6 +85,21 @@ pub enum Turn {
 pub struct Pass {
     pub(super) era: u32,
     pub(super) kind: Kind,
+    pub(super) by: By,
+}
+
+impl Pass {
+    /// Whether the endpoint admitted when it was given.
+    pub(super) fn is_regular(&self) -> bool {
+        self.kind == Kind::Regular
+    }
+}
+
+/// Who sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Request,
+    Probe,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +107,8 @@ pub(super) enum Kind {
     Regular,
     Trial,
     LastResort,
+    /// A probe while the endpoint is ejected.
+    Early,
 }
 
 /// What the end of a request says about the endpoint.
@@ -119,19 +138,31 @@ pub struct Breaker {
     /// Ejections in a row, before forgiveness.
     ejections: u32,
     last_resort: bool,
+    early: bool,
 }
 
 #[derive(Debug)]
 enum Phase {
-    In { since: Moment, recovered: bool, rest: Option<Moment> },
-    Out { until: Moment, reason: Arc<str>, trial: bool, good: u8 },
+    In {
+        since: Moment,
+        recovered: bool,
+        rest: Option<Moment>,
+    },
+    Out {
+        until: Moment,
+        /// No probe before then.
+        silent: Moment,
+        reason: Arc<str>,
+        trial: Option<By>,
+        good: u8,
+    },
 }
 
 impl Breaker {
     /// A machine that admits, with nothing held against it.
     pub fn new() -> Self {
         let phase = Phase::In { since: Moment(0), recovered: false, rest: None };
-        Self { phase, era: 0, consecutive: 0, ejections: 0, last_resort: false }
+        Self { phase, era: 0, consecutive: 0, ejections: 0, last_resort: false, early: false }
     }
 
     /// Where the endpoint stands.
@@ -142,35 +173,63 @@ impl Breaker {
             Phase::Out { until, reason, .. } if now < *until => {
                 Standing::Ejected { until: *until, reason: Arc::clone(reason) }
             }
-            Phase::Out { trial, .. } => Standing::Probation { free: !trial },
+            Phase::Out { trial, .. } => Standing::Probation { free: trial.is_none() },
         }
     }
 
     /// Leave for one request; on probation it is the trial. `None` if out, resting, or the trial is taken.
     pub fn begin(&mut self, now: Moment) -> Option<Pass> {
+        self.begin_by(By::Request, now)
+    }
+
+    /// Leave for one probe. On probation it is the trial; of an ejected endpoint it is early, one at a time, and only
+    /// where no request said otherwise and the endpoint did not ask to be left alone.
+    pub fn begin_probe(&mut self, now: Moment) -> Option<Pass> {
+        match self.phase {
+            Phase::Out { until, silent, .. } if now < until => (now >= silent && !self.early).then(|| {
+                self.early = true;
+                Pass { era: self.era, kind: Kind::Early, by: By::Probe }
+            }),
+            _ => self.begin_by(By::Probe, now),
+        }
+    }
+
+    fn begin_by(&mut self, by: By, now: Moment) -> Option<Pass> {
         let kind = match self.standing(now) {
             Standing::Admitting => Kind::Regular,
             Standing::Probation { free: true } => Kind::Trial,
             _ => return None,
         };
         if let Phase::Out { trial, .. } = &mut self.phase {
-            *trial = true;
+            *trial = Some(by);
         }
-        Some(Pass { era: self.era, kind })
+        Some(Pass { era: self.era, kind, by })
     }
 
-    /// Leave for one request to an ejected endpoint, because nothing else is left; one at a time.
+    /// Leave for one request to an ejected endpoint, or to one whose trial a probe has, because nothing else is left; one
+    /// at a time.
     pub fn begin_last_resort(&mut self, now: Moment) -> Option<Pass> {
-        let ejected = matches!(self.standing(now), Standing::Ejected { .. });
-        (ejected && !self.last_resort).then(|| {
+        self.last_resort_free(now).then(|| {
             self.last_resort = true;
-            Pass { era: self.era, kind: Kind::LastResort }
+            Pass { era: self.era, kind: Kind::LastResort, by: By::Request }
         })
     }
 
-    /// Whether no last resort is in flight.
-    pub fn last_resort_free(&self) -> bool {
-        !self.last_resort
+    /// Whether a last resort can begin.
+    pub fn last_resort_free(&self, now: Moment) -> bool {
+        let out = match self.phase {
+            Phase::Out { until, trial, .. } => now < until || trial == Some(By::Probe),
+            Phase::In { .. } => false,
+        };
+        out && !self.last_resort
+    }
+
+    /// From when on a probe of the ejected endpoint is worth sending; `None` if it is not out.
+    pub fn probe_from(&self) -> Option<Moment> {
+        match self.phase {
+            Phase::Out { until, silent, .. } => Some(until.min(silent)),
+            Phase::In { .. } => None,
+        }
     }
 
     /// Takes a pass back that tells nothing: the request was cancelled, or never sent.
@@ -178,23 +237,24 @@ impl Breaker {
     pub fn release(&mut self, pass: Pass) {
         match (&mut self.phase, pass.kind) {
             (_, Kind::LastResort) => self.last_resort = false,
-            (Phase::Out { trial, .. }, Kind::Trial) if pass.era == self.era => *trial = false,
+            (_, Kind::Early) => self.early = false,
+            (Phase::Out { trial, .. }, Kind::Trial) if pass.era == self.era => *trial = None,
             _ => {}
         }
     }
 
     /// Takes a pass back with what it told. `chance` is uniform in 0..1 and spreads the times of ejection.
     pub fn finish(&mut self, pass: Pass, sign: Sign<'_>, now: Moment, policy: Policy, chance: f64) -> Option<Turn> {
-        let Pass { era, kind } = pass;
+        let Pass { era, kind, by } = pass;
         self.release(pass);
         if era != self.era {
             return None;
         }
         match (sign, kind) {
             (Sign::Good, Kind::Regular) => self.good(),
-            (Sign::Good, Kind::Trial | Kind::LastResort) => self.good_trial(now),
-            (Sign::Bad { retry_after, .. }, Kind::LastResort) => self.bad_last_resort(retry_after, now),
-            (Sign::Bad { .. }, Kind::Regular | Kind::Trial) => self.bad(kind, sign, now, policy, chance),
+            (Sign::Good, Kind::Trial | Kind::LastResort | Kind::Early) => self.good_trial(now),
+            (Sign::Bad { retry_after, .. }, Kind::LastResort | Kind::Early) => self.bad_last_resort(retry_after, now),
+            (Sign::Bad { .. }, Kind::Regular | Kind::Trial) => self.bad((kind, by), sign, now, policy, chance),
             (Sign::Neither, _) => None,
         }
     }
@@ -203,7 +263,7 @@ impl Breaker {
     pub fn reset(&mut self, now: Moment) -> bool {
         let was_out = self.standing(now) != Standing::Admitting;
         let era = self.era.wrapping_add(u32::from(was_out));
-        *self = Self { era, last_resort: self.last_resort, ..Self::new() };
+        *self = Self { era, last_resort: self.last_resort, early: self.early, ..Self::new() };
         was_out
     }
 
@@ -212,6 +272,13 @@ impl Breaker {
         if let Phase::Out { until, .. } = &mut self.phase {
             *until = (*until).min(now.after(longest));
         }
+    }
+
+    /// Takes up what an earlier process held against the endpoint: out until then, for the `ejections`th time in a row.
+    pub fn restore(&mut self, until: Moment, reason: Arc<str>, ejections: u32) {
+        self.ejections = ejections;
+        self.phase = Phase::Out { until, silent: until, reason, trial: None, good: 0 };
+        self.era = self.era.wrapping_add(1);
     }
 
     /// Failures in a row so far.
@@ -259,14 +326,21 @@ impl Breaker {
 
     /// Nothing was expected of it, so nothing is held against it; but a wish to be left alone is heard.
     fn bad_last_resort(&mut self, retry_after: Option<Duration>, now: Moment) -> Option<Turn> {
-        let Phase::Out { until, reason, good, .. } = &mut self.phase else { return None };
+        let Phase::Out { until, silent, reason, good, .. } = &mut self.phase else { return None };
         *good = 0;
         let asked = rest_end(retry_after, now).filter(|end| end > until)?;
-        *until = asked;
+        (*until, *silent) = (asked, asked);
         Some(Turn::Ejected { until: asked, reason: Arc::clone(reason) })
     }
 
-    fn bad(&mut self, kind: Kind, sign: Sign<'_>, now: Moment, policy: Policy, chance: f64) -> Option<Turn> {
+    fn bad(
+        &mut self,
+        (kind, by): (Kind, By),
+        sign: Sign<'_>,
+        now: Moment,
+        policy: Policy,
+        chance: f64,
+    ) -> Option<Turn> {
         let Sign::Bad { retry_after, detail, poor_rate } = sign else { return None };
         self.consecutive = self.consecutive.saturating_add(1);
         let reason = match kind {
@@ -275,12 +349,13 @@ impl Breaker {
             _ if poor_rate => format!("less than half of the last minute's requests succeeded: {detail}"),
             _ => return self.rest(retry_after, now),
         };
-        Some(self.eject(reason.into(), retry_after, now, policy, chance))
+        Some(self.eject(reason.into(), by, retry_after, now, policy, chance))
     }
 
     fn eject(
         &mut self,
         reason: Arc<str>,
+        by: By,
         retry_after: Option<Duration>,
         now: Moment,
         policy: Policy,
@@ -288,9 +363,11 @@ impl Breaker {
     ) -> Turn {
         self.ejections = self.ejections(now).saturating_add(1);
         let longest = if policy.sole { SOLE_EJECTION } else { Duration::MAX };
-        let until = now.after(ejection_time(self.ejections, chance).min(longest)).max(self.rest_until());
-        let until = rest_end(retry_after, now).map_or(until, |end| end.max(until));
-        self.phase = Phase::Out { until, reason: Arc::clone(&reason), trial: false, good: 0 };
+        let until = now.after(ejection_time(self.ejections, chance).min(longest));
+        let asked = rest_end(retry_after, now).unwrap_or_default().max(self.rest_until());
+        let until = until.max(asked);
+        let silent = if by == By::Request { until } else { asked };
+        self.phase = Phase::Out { until, silent, reason: Arc::clone(&reason), trial: None, good: 0 };
         self.era = self.era.wrapping_add(1);
         Turn::Ejected { until, reason }
     }

@@ -1,7 +1,5 @@
 //! Tests of the machine: stories as a specification, and a model test over random ones.
 
-use proptest::prelude::*;
-
 use super::*;
 use crate::upstream::fixture::at;
 
@@ -206,77 +204,135 @@ fn a_reset_admits_and_forgets() {
     assert!(!machine.reset(at(1)));
 }
 
-/// A step of a random story.
-#[derive(Clone, Debug)]
-enum Step {
-    Begin,
-    LastResort,
-    Finish { which: usize, good: bool, chance: f64 },
-    Release { which: usize },
-    Wait { millis: u64 },
-    Reset,
+#[test]
+fn an_ejection_by_a_request_is_not_probed_before_its_end_and_one_by_a_probe_is() {
+    let mut machine = ejected();
+    assert_eq!((machine.begin_probe(at(29)), machine.probe_from()), (None, Some(at(30))));
+    let probe = machine.begin_probe(at(30)).expect("probation");
+    assert_eq!((probe.kind, machine.begin(at(30)), machine.begin_probe(at(30))), (Kind::Trial, None, None));
+    assert!(
+        matches!(machine.finish(probe, BAD, at(31), POLICY, 0.5), Some(Turn::Ejected { until, .. }) if until == at(91))
+    );
+    let early = machine.begin_probe(at(40)).expect("only a probe spoke against it");
+    assert_eq!((early.kind, machine.begin_probe(at(40))), (Kind::Early, None));
+    assert_eq!(machine.finish(early, Sign::Good, at(41), POLICY, 0.5), None);
+    assert_eq!(request(&mut machine, Sign::Good, 41), Some(Turn::Admitted));
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        6 => Just(Step::Begin),
-        1 => Just(Step::LastResort),
-        6 => (any::<usize>(), prop::bool::weighted(0.4), 0.0..=1.0)
-            .prop_map(|(which, good, chance)| Step::Finish { which, good, chance }),
-        1 => any::<usize>().prop_map(|which| Step::Release { which }),
-        3 => (0..90_000_u64).prop_map(|millis| Step::Wait { millis }),
-        1 => (0..900_000_u64).prop_map(|millis| Step::Wait { millis }),
-    ];
-    prop::collection::vec(prop_oneof![40 => step, 1 => Just(Step::Reset)], 1..60)
+#[test]
+fn what_an_earlier_process_knew_is_taken_up() {
+    let mut machine = Breaker::new();
+    machine.restore(at(50), "3 failures in a row: refused".into(), 2);
+    assert!(matches!(machine.standing(at(49)), Standing::Ejected { until, .. } if until == at(50)));
+    assert!(matches!(request(&mut machine, BAD, 50), Some(Turn::Ejected { until, .. }) if until == at(50 + 120)));
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+/// One random story: what may be done, in any order, with the promises checked after each step.
+struct Story {
+    random: fastrand::Rng,
+    policy: Policy,
+    machine: Breaker,
+    now: Moment,
+    /// Passes that are out.
+    out: Vec<Pass>,
+}
 
-    #[test]
-    fn any_story_keeps_the_promises(steps in steps(), threshold in 1_u32..5, sole: bool) {
-        let policy = Policy { threshold, sole };
-        let (mut machine, mut now, mut out) = (Breaker::new(), Moment(0), Vec::<Pass>::new());
-        for step in steps {
-            let before = (machine.standing(now), machine.era(), machine.ejections(now));
-            match step {
-                Step::Begin => {
-                    let pass = machine.begin(now);
-                    let admits = matches!(before.0, Standing::Admitting | Standing::Probation { free: true });
-                    prop_assert_eq!(pass.is_some(), admits);
-                    out.extend(pass);
-                }
-                Step::LastResort => out.extend(machine.begin_last_resort(now)),
-                Step::Finish { which, good, chance } if !out.is_empty() => {
-                    let pass = out.swap_remove(which % out.len());
-                    let stale = pass.era != before.1;
-                    let turn = machine.finish(pass, if good { Sign::Good } else { BAD }, now, policy, chance);
-                    if stale {
-                        prop_assert_eq!((machine.era(), machine.ejections(now)), (before.1, before.2));
-                        prop_assert_eq!(&turn, &None);
-                    }
-                    if let Some(Turn::Ejected { until, .. }) = turn {
-                        let n = before.2 + 1;
-                        let seconds = (30.0 * f64::from(1 << (n - 1).min(10))).min(300.0) * (0.8 + 0.4 * chance);
-                        let seconds = if sole { seconds.min(5.0) } else { seconds };
-                        prop_assert!((until.since(now).as_secs_f64() - seconds).abs() < 0.002);
-                        prop_assert_eq!(machine.ejections(now), n);
-                    }
-                }
-                Step::Release { which } if !out.is_empty() => machine.release(out.swap_remove(which % out.len())),
-                Step::Wait { millis } => now = now.after(Duration::from_millis(millis)),
-                Step::Reset => drop(machine.reset(now)),
-                Step::Finish { .. } | Step::Release { .. } => {}
+impl Story {
+    fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let policy = Policy { threshold: random.u32(1..5), sole: random.bool() };
+        Self { random, policy, machine: Breaker::new(), now: Moment(0), out: Vec::new() }
+    }
+
+    fn step(&mut self) {
+        match self.random.u8(0..40) {
+            0..12 => self.begin(),
+            12..16 => self.probe(),
+            16..18 => self.last_resort(),
+            18..30 if !self.out.is_empty() => self.finish(),
+            30..32 if !self.out.is_empty() => {
+                let pass = self.take();
+                self.machine.release(pass);
             }
-            let current = |kind| out.iter().filter(|pass| pass.kind == kind && pass.era == machine.era()).count();
-            prop_assert!(current(Kind::Trial) <= 1);
-            prop_assert!(out.iter().filter(|pass| pass.kind == Kind::LastResort).count() <= 1);
-            let is_out = matches!(machine.phase, Phase::Out { .. });
-            prop_assert!(is_out || machine.consecutive() < threshold);
+            32 => drop(self.machine.reset(self.now)),
+            33 => self.now = self.now.after(Duration::from_millis(self.random.u64(0..900_000))),
+            _ => self.now = self.now.after(Duration::from_millis(self.random.u64(0..90_000))),
         }
-        // Whatever happened: left alone it comes back.
-        now = now.after(LONGEST_EJECTION.mul_f64(1.2));
-        out.drain(..).for_each(|pass| machine.release(pass));
-        prop_assert!(machine.begin(now).is_some());
+        self.check();
+    }
+
+    fn take(&mut self) -> Pass {
+        self.out.swap_remove(self.random.usize(..self.out.len()))
+    }
+
+    fn begin(&mut self) {
+        let standing = self.machine.standing(self.now);
+        let pass = self.machine.begin(self.now);
+        assert_eq!(pass.is_some(), matches!(standing, Standing::Admitting | Standing::Probation { free: true }));
+        self.out.extend(pass);
+    }
+
+    fn probe(&mut self) {
+        let standing = self.machine.standing(self.now);
+        let pass = self.machine.begin_probe(self.now);
+        match standing {
+            Standing::Admitting | Standing::Probation { free: true } => assert!(pass.is_some()),
+            Standing::Ejected { .. } => assert!(pass.as_ref().is_none_or(|pass| pass.kind == Kind::Early)),
+            Standing::Resting { .. } | Standing::Probation { free: false } => assert_eq!(pass, None),
+        }
+        self.out.extend(pass);
+    }
+
+    fn last_resort(&mut self) {
+        let standing = self.machine.standing(self.now);
+        let pass = self.machine.begin_last_resort(self.now);
+        assert!(pass.is_none() || matches!(standing, Standing::Ejected { .. } | Standing::Probation { free: false }));
+        self.out.extend(pass);
+    }
+
+    fn finish(&mut self) {
+        let (pass, good, chance) = (self.take(), self.random.u8(0..10) < 4, self.random.f64());
+        let (era, n) = (self.machine.era(), self.machine.ejections(self.now));
+        let stale = pass.era != era;
+        let sign = if good { Sign::Good } else { BAD };
+        let turn = self.machine.finish(pass, sign, self.now, self.policy, chance);
+        if stale {
+            assert_eq!((self.machine.era(), self.machine.ejections(self.now), &turn), (era, n, &None));
+        }
+        if let Some(Turn::Ejected { until, .. }) = turn {
+            let seconds = (30.0 * f64::from(1 << n.min(10))).min(300.0) * (0.8 + 0.4 * chance);
+            let seconds = if self.policy.sole { seconds.min(5.0) } else { seconds };
+            assert!((until.since(self.now).as_secs_f64() - seconds).abs() < 0.002, "{until:?}");
+            assert_eq!(self.machine.ejections(self.now), n + 1, "parallel failures count once");
+        }
+    }
+
+    fn check(&self) {
+        let current = |kind| self.out.iter().filter(|pass| pass.kind == kind && pass.era == self.machine.era()).count();
+        assert!(current(Kind::Trial) <= 1, "two trials");
+        for alone in [Kind::LastResort, Kind::Early] {
+            assert!(self.out.iter().filter(|pass| pass.kind == alone).count() <= 1, "two at once: {alone:?}");
+        }
+        let is_out = matches!(self.machine.phase, Phase::Out { .. });
+        assert!(is_out || self.machine.consecutive() < self.policy.threshold);
+    }
+
+    /// Whatever happened: left alone it comes back.
+    fn end(mut self) {
+        self.now = self.now.after(LONGEST_EJECTION.mul_f64(1.2));
+        self.out.drain(..).for_each(|pass| self.machine.release(pass));
+        assert!(self.machine.begin(self.now).is_some());
+    }
+}
+
+#[test]
+fn a_hundred_thousand_stories_keep_the_promises() {
+    for seed in 0..100_000 {
+        let told = std::panic::catch_unwind(|| {
+            let mut story = Story::new(seed);
+            (0..40).for_each(|_| story.step());
+            story.end();
+        });
+        assert!(told.is_ok(), "the story of seed {seed}");
     }
 }

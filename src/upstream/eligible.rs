@@ -120,16 +120,19 @@ pub fn soonest_return<'a>(
     returns.min()
 }
 
-/// The endpoint to try when none can take the request: of those that are merely ejected, the one that returns soonest.
+/// The endpoint to try when none can take the request: of those that are merely ejected, the one that returns soonest;
+/// before them one whose trial a probe has.
 /// It takes one such request at a time: [`Endpoint::begin_last_resort`] may refuse.
 pub fn last_resort<'a>(
     endpoints: impl IntoIterator<Item = &'a Arc<Endpoint>>,
     ask: &Ask<'_>,
     now: Moment,
 ) -> Option<&'a Arc<Endpoint>> {
-    let ejected = endpoints.into_iter().filter_map(|endpoint| match can_take(endpoint, ask, now) {
-        Err(Blocked { why: Why::Ejected, until }) if endpoint.state.last_resort_free() => Some((until, endpoint)),
+    let out = endpoints.into_iter().filter_map(|endpoint| match can_take(endpoint, ask, now) {
+        Err(Blocked { why: Why::Ejected | Why::Probation, until }) if endpoint.state.last_resort_free(now) => {
+            Some((until, endpoint))
+        }
         _ => None,
     });
-    ejected.min_by_key(|(until, _)| *until).map(|(_, endpoint)| endpoint)
+    out.min_by_key(|(until, _)| *until).map(|(_, endpoint)| endpoint)
 }

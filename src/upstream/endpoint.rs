@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::key::KeyState;
 use super::state::EndpointState;
+use crate::config::model::HealthOverride;
 use crate::net::Target;
 
 /// Identity of an endpoint across reloads: never contains anything tunable.
@@ -54,6 +55,8 @@ pub struct Endpoint {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// How long to wait for it.
     pub timeouts: Timeouts,
+    /// Checks of it that differ from the global ones.
+    pub health: HealthOverride,
     /// Changes with its address or its credential: live state is kept across reloads only while it is the same.
     pub identity: u64,
     /// The same for endpoints with the same origin and key.

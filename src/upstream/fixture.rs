@@ -1,4 +1,4 @@
-//! Endpoints and profiles for the tests of this folder.
+//! Endpoints and profiles for tests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +7,16 @@ use super::endpoint::{Credential, Endpoint, EndpointId, ModelMap, Timeouts};
 use super::key::KeyState;
 use super::profile::Profile;
 use super::state::EndpointState;
-use crate::config::model::{Strategy, Tier};
+use crate::config::model::{HealthOverride, Strategy, Tier};
 use crate::time::Moment;
 
 /// `seconds` after the first moment.
-pub(super) const fn at(seconds: u64) -> Moment {
+pub(crate) const fn at(seconds: u64) -> Moment {
     Moment(seconds * 1000)
 }
 
 /// An endpoint with a key of its own.
-pub(super) fn endpoint(id: &str) -> Endpoint {
+pub(crate) fn endpoint(id: &str) -> Endpoint {
     let second = Duration::from_secs(1);
     Endpoint {
         id: EndpointId { profile: "main".into(), id: id.into() },
@@ -32,6 +32,7 @@ pub(super) fn endpoint(id: &str) -> Endpoint {
         models: ModelMap::default(),
         headers: Vec::new(),
         timeouts: Timeouts { connect: second, first_byte: second, first_byte_unary: second, idle: second },
+        health: HealthOverride::default(),
         identity: 0,
         key_identity: 0,
         state: EndpointState::new(),
@@ -40,7 +41,7 @@ pub(super) fn endpoint(id: &str) -> Endpoint {
 }
 
 /// A profile of these endpoints.
-pub(super) fn profile(strategy: Strategy, endpoints: impl IntoIterator<Item = Endpoint>) -> Arc<Profile> {
+pub(crate) fn profile(strategy: Strategy, endpoints: impl IntoIterator<Item = Endpoint>) -> Arc<Profile> {
     let endpoints = endpoints.into_iter().map(Arc::new).collect();
     Arc::new(Profile { name: "main".into(), tier: Tier::Primary, strategy, affinity: None, endpoints })
 }

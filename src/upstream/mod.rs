@@ -10,14 +10,17 @@ pub mod eligible;
 pub mod endpoint;
 pub mod key;
 pub mod outcome;
+pub mod probe;
 pub mod profile;
 pub mod rest;
+pub mod sample;
 pub mod state;
+pub mod tally;
 pub mod weight;
 
 mod fault;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod latency;
 mod rate;
 mod recent;

@@ -12,9 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::breaker::{Breaker, Kind, Pass, Policy, Sign, Standing, Turn};
+use super::breaker::{Breaker, By, Kind, Pass, Policy, Sign, Standing, Turn};
 use super::latency::Latency;
+use super::outcome::Outcome;
 use super::recent::Recent;
+use super::sample::{Sample, Samples};
+use super::tally::{Counts, Tally};
 use super::window::Window;
 use crate::time::Moment;
 
@@ -34,6 +37,12 @@ pub struct EndpointState {
     last: Mutex<Last>,
     window: Window,
     latency: Latency,
+    samples: Samples,
+    tally: Tally,
+    /// The share of its weight that its health leaves it, as the bits of an `f32`.
+    health: AtomicU32,
+    /// Good probes in a row, since anything last went wrong.
+    good_probes: AtomicU32,
     /// Mirror: it does not simply admit; ask the machine.
     out: AtomicBool,
     /// Mirror: a success has something to reset.
@@ -45,8 +54,6 @@ pub struct EndpointState {
     /// Mirror: when the last of the missing models is asked again, in milliseconds.
     models_out: AtomicU64,
     in_flight: AtomicU32,
-    successes: AtomicU64,
-    failures: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -64,16 +71,16 @@ pub struct View {
     pub consecutive: u32,
     /// Ejections in a row, those forgiven left out.
     pub ejections: u32,
-    /// Successes since it is known.
-    pub successes: u64,
-    /// Failures since it is known.
-    pub failures: u64,
+    /// How its requests ended since it is known.
+    pub counts: Counts,
     /// Successes and failures of the last minute.
     pub last_minute: (u64, u64),
     /// Requests in flight.
     pub in_flight: u32,
     /// Share of its weight that it gets, 0.1 to 1.
     pub ramp: f32,
+    /// Share of its weight that its health leaves it, 0.1 to 1.
+    pub health: f32,
     /// What went wrong last, and when.
     pub last_error: Option<(Arc<str>, Moment)>,
     /// When its standing last changed.
@@ -89,14 +96,16 @@ impl EndpointState {
             last: Mutex::default(),
             window: Window::default(),
             latency: Latency::default(),
+            samples: Samples::default(),
+            tally: Tally::default(),
+            health: AtomicU32::new(1.0_f32.to_bits()),
+            good_probes: AtomicU32::new(0),
             out: AtomicBool::new(false),
             shaky: AtomicBool::new(false),
             era: AtomicU32::new(0),
             recovered: AtomicU64::new(NEVER),
             models_out: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
-            successes: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
         })
     }
 
@@ -138,6 +147,57 @@ impl EndpointState {
         (RAMP_START + (1.0 - RAMP_START) * done).min(1.0)
     }
 
+    /// The share of its weight that the endpoint's health leaves it, 0.1 to 1.
+    pub fn health(&self) -> f32 {
+        f32::from_bits(self.health.load(Ordering::Relaxed))
+    }
+
+    /// Sets the share of its weight that the endpoint's health leaves it, above 0 and at most 1.
+    pub fn set_health(&self, factor: f32) {
+        self.health.store(factor.to_bits(), Ordering::Relaxed);
+    }
+
+    /// The last requests, oldest first. Checks are not among them.
+    pub fn samples(&self) -> Vec<Sample> {
+        self.samples.list()
+    }
+
+    /// When a request last told how the endpoint does.
+    pub fn told_at(&self) -> Option<Moment> {
+        self.samples.last()
+    }
+
+    /// How its requests ended since it is known.
+    pub fn counts(&self) -> Counts {
+        self.tally.read()
+    }
+
+    /// Good probes in a row since anything last went wrong.
+    pub fn good_probes(&self) -> u32 {
+        self.good_probes.load(Ordering::Relaxed)
+    }
+
+    /// A probe that shows whether the endpoint can serve went well or not.
+    pub fn probed(&self, good: bool) {
+        let count = |before: u32| Some(if good { before.saturating_add(1) } else { 0 });
+        let _ = self.good_probes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
+    }
+
+    /// From when on a probe of the ejected endpoint is worth sending; `None` if it is not out.
+    pub fn probe_from(&self) -> Option<Moment> {
+        if !self.out.load(Ordering::Acquire) {
+            return None;
+        }
+        lock(&self.breaker).probe_from()
+    }
+
+    /// Takes up what an earlier process held against the endpoint: out until then, for the `ejections`th time in a row.
+    pub fn restore(&self, until: Moment, reason: &str, ejections: u32, now: Moment) {
+        let mut machine = lock(&self.breaker);
+        machine.restore(until, reason.into(), ejections);
+        self.mirror(&machine, now);
+    }
+
     /// Requests in flight.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
@@ -175,11 +235,11 @@ impl EndpointState {
             standing: machine.standing(now),
             consecutive: machine.consecutive(),
             ejections: machine.ejections(now),
-            successes: self.successes.load(Ordering::Relaxed),
-            failures: self.failures.load(Ordering::Relaxed),
+            counts: self.counts(),
             last_minute: self.window.counts(now),
             in_flight: self.in_flight(),
             ramp: self.ramp(now),
+            health: self.health(),
             last_error: last.error.clone(),
             last_change: last.change,
         }
@@ -191,8 +251,17 @@ impl EndpointState {
             if state.out.load(Ordering::Acquire) {
                 return lock(&state.breaker).begin(now);
             }
-            Some(Pass { era: state.era.load(Ordering::Acquire), kind: Kind::Regular })
+            Some(Pass { era: state.era.load(Ordering::Acquire), kind: Kind::Regular, by: By::Request })
         })
+    }
+
+    /// Leave for one probe, where its end is to change anything. It does not count as in flight: it must not take the
+    /// place of a request.
+    pub(super) fn begin_probe(&self, now: Moment) -> Option<Pass> {
+        let mut machine = lock(&self.breaker);
+        let pass = machine.begin_probe(now);
+        self.mirror(&machine, now);
+        pass
     }
 
     /// Leave for one request although the endpoint is ejected.
@@ -200,9 +269,9 @@ impl EndpointState {
         self.board(limit, |state| lock(&state.breaker).begin_last_resort(now))
     }
 
-    /// Whether no last resort is in flight.
-    pub(super) fn last_resort_free(&self) -> bool {
-        lock(&self.breaker).last_resort_free()
+    /// Whether a last resort can begin.
+    pub(super) fn last_resort_free(&self, now: Moment) -> bool {
+        lock(&self.breaker).last_resort_free(now)
     }
 
     /// Counts a request in, and out again if it gets no pass.
@@ -219,6 +288,20 @@ impl EndpointState {
     /// The first byte of an answer came after `took`.
     pub(super) fn first_byte(&self, took: Duration, now: Moment) {
         self.latency.observe(took, now);
+        self.tally.waited(took);
+    }
+
+    /// A request ended. `took` until its first byte, or until it failed.
+    pub(super) fn count(&self, outcome: &Outcome, took: Duration, now: Moment) {
+        self.tally.add(outcome);
+        if *outcome == Outcome::Success || outcome.is_failure() {
+            self.samples.record(Sample { at: now, took, good: *outcome == Outcome::Success });
+        }
+    }
+
+    /// An answer told what it cost.
+    pub fn spent(&self, input: u64, output: u64) {
+        self.tally.spent(input, output);
     }
 
     /// An attempt failed, or met a 429, after `took`.
@@ -228,7 +311,7 @@ impl EndpointState {
 
     /// Takes back the pass of a request that tells nothing.
     pub(super) fn release(&self, pass: Pass) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.alight(&pass);
         if pass.kind != Kind::Regular {
             lock(&self.breaker).release(pass);
         }
@@ -236,9 +319,8 @@ impl EndpointState {
 
     /// Takes back the pass of a request that did its job.
     pub(super) fn succeed(&self, pass: Pass, now: Moment, policy: Policy) -> Option<Turn> {
-        self.successes.fetch_add(1, Ordering::Relaxed);
         let current = pass.era == self.era.load(Ordering::Acquire);
-        if pass.kind == Kind::Regular && current {
+        if counts_in_window(&pass) && current {
             self.window.record(true, now);
         }
         if pass.kind == Kind::Regular && !(current && self.shaky.load(Ordering::Acquire)) {
@@ -258,12 +340,13 @@ impl EndpointState {
         policy: Policy,
         chance: f64,
     ) -> Option<Turn> {
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        lock(&self.last).error = Some((detail.into(), now));
-        if pass.kind == Kind::Regular && pass.era == self.era.load(Ordering::Acquire) {
+        self.note(detail, now);
+        self.probed(false);
+        let counted = counts_in_window(&pass);
+        if counted && pass.era == self.era.load(Ordering::Acquire) {
             self.window.record(false, now);
         }
-        let sign = Sign::Bad { retry_after, detail, poor_rate: self.window.is_poor(now) };
+        let sign = Sign::Bad { retry_after, detail, poor_rate: counted && self.window.is_poor(now) };
         self.settle(pass, sign, now, policy, chance)
     }
 
@@ -273,7 +356,7 @@ impl EndpointState {
     }
 
     fn settle(&self, pass: Pass, sign: Sign<'_>, now: Moment, policy: Policy, chance: f64) -> Option<Turn> {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.alight(&pass);
         let mut machine = lock(&self.breaker);
         let turn = machine.finish(pass, sign, now, policy, chance);
         if let Some(turn) = &turn {
@@ -284,6 +367,12 @@ impl EndpointState {
         }
         self.mirror(&machine, now);
         turn
+    }
+
+    fn alight(&self, pass: &Pass) {
+        if pass.by == By::Request {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Holds the machine's lock, to show who does not need it.
@@ -298,6 +387,11 @@ impl EndpointState {
         self.shaky.store(machine.consecutive() > 0, Ordering::Release);
         self.out.store(machine.standing(now) != Standing::Admitting, Ordering::Release);
     }
+}
+
+/// Trials are told by the machine, probes are no traffic.
+fn counts_in_window(pass: &Pass) -> bool {
+    pass.kind == Kind::Regular && pass.by == By::Request
 }
 
 /// The lock of a value that is consistent at any time, also after a panic elsewhere.

@@ -21,9 +21,10 @@ use crate::time::Moment;
 /// Parked members looked at in turn at every pick.
 const REVIEWED: usize = 4;
 
-/// What an endpoint's share is measured by: weight x health factor (0 to 1) x ramp.
-pub fn effective_weight(endpoint: &Endpoint, health: f32, now: Moment) -> f64 {
-    f64::from(endpoint.weight.max(1)) * f64::from(health) * f64::from(endpoint.state.ramp(now))
+/// What an endpoint's share is measured by: weight x health factor (0.1 to 1) x ramp.
+pub fn effective_weight(endpoint: &Endpoint, now: Moment) -> f64 {
+    let state = &endpoint.state;
+    f64::from(endpoint.weight.max(1)) * f64::from(state.health()) * f64::from(state.ramp(now))
 }
 
 /// Whether a member can be picked now.
