@@ -4,9 +4,9 @@
 //! ```text
 //! qcc.yaml -> config::load -> snapshot::build -> SnapshotCell        what runs: one immutable value behind one swap
 //!    ^-- patch <- cli                                 |
-//! client -> app::acceptor -> proxy::serve -> proxy::service -> dispatch::send -> upstream::client -> endpoint
-//!                            connection      who may, body     plan, attempt,     pools of one worker
-//!                                                              gate, relay
+//! client -> app::acceptor -> proxy::serve -> proxy::service -> queue::answer -> dispatch::send -> upstream::client
+//!                            connection      who may, body     wait for one     plan, attempt,    -> endpoint
+//!                                                              that can answer  gate, relay
 //!                                                     |
 //!                                            upstream::attempt::Ticket -> endpoint and key state
 //!                                            failover::driver -> snapshot::reload  (another active profile)
@@ -16,6 +16,7 @@
 //! - [`config`]: what the file says, and everything wrong with it.
 //! - [`snapshot`]: the running configuration; building, watching, secrets, and the one task that publishes.
 //! - [`proxy`]: the downstream side of a request.
+//! - [`queue`]: what happens to a request that nobody can answer now.
 //! - [`dispatch`]: one request, a few attempts, one answer.
 //! - [`upstream`]: who can answer, and how well it goes.
 //! - [`failover`]: which profile is active, and why it changed.
@@ -25,8 +26,8 @@
 //! - [`simulate`]: simulated Anthropic endpoints, for the demo.
 //! - Ground: [`net`] (sockets, TLS), [`limit`] (shared bounds), [`telemetry`] (events, log, redaction), [`time`].
 //!
-//! Imports point one way: ground, then config, upstream and patch, snapshot, failover, dispatch, proxy, app, cli. A test
-//! reads the source and holds it.
+//! Imports point one way: ground, then config, upstream and patch, snapshot, failover, dispatch, queue, proxy, app, cli.
+//! A test reads the source and holds it.
 //!
 //! # What the house rests on
 //! - Two shapes of configuration, the file's and the running one, and one compiler between them (`snapshot::build`).
@@ -53,6 +54,7 @@ pub mod limit;
 pub mod net;
 pub mod patch;
 pub mod proxy;
+pub mod queue;
 pub mod simulate;
 pub mod snapshot;
 pub mod telemetry;

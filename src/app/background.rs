@@ -22,6 +22,8 @@ use crate::failover::driver::{self, Reports};
 use crate::limit::Limit;
 use crate::net::{OwnAddresses, listen, tls};
 use crate::proxy::serve::Phase;
+use crate::queue::Queue;
+use crate::queue::hold::{self, Line};
 use crate::snapshot::SnapshotCell;
 use crate::snapshot::reload::Publisher;
 use crate::telemetry::log::{LogHandle, log_events};
@@ -119,9 +121,12 @@ impl Background {
             Some(spec) => Some(acceptor(spec, publisher)?),
         };
         let (reports, reported) = Reports::channel();
+        let bell = cell.load().bell.clone();
+        let queue = Arc::new(Queue { line: Arc::new(Line::new(bell)) });
         let shared = Arc::new(Shared::new(cell, self.options.events.clone(), reports));
         let site = Site {
             shared: Arc::clone(&shared),
+            queue: Arc::clone(&queue),
             own: OwnAddresses::new(addresses.iter().copied()),
             tls,
             phase: self.phase.subscribe(),
@@ -132,6 +137,7 @@ impl Background {
         Ok(Proxy {
             phase: self.phase.clone(),
             shared,
+            queue,
             in_flight: site.in_flight.clone(),
             listeners,
             addresses,
@@ -158,6 +164,7 @@ fn acceptor(spec: &ServerTls, publisher: &Publisher) -> Result<tls::Acceptor, St
 struct Proxy {
     phase: watch::Sender<Phase>,
     shared: Arc<Shared>,
+    queue: Arc<Queue>,
     in_flight: Limit,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
@@ -181,7 +188,7 @@ impl Proxy {
     }
 
     async fn run(self, publisher: Publisher, log: Option<Arc<LogHandle>>, signals: Option<Signals>) {
-        let Self { phase, shared, in_flight, listeners, crew, reported, .. } = self;
+        let Self { phase, shared, queue, in_flight, listeners, crew, reported, .. } = self;
         let control = publisher.control();
         let mut tasks = JoinSet::new();
         if let Some(signals) = signals {
@@ -190,6 +197,8 @@ impl Proxy {
         if let Some(log) = log {
             tasks.spawn(follow_log(log, shared.events.clone(), shared.cell.clone()));
         }
+        let bell = shared.cell.load().bell.clone();
+        tasks.spawn(hold::conduct(Arc::clone(&queue.line), bell));
         tasks.spawn(driver::drive(reported, shared.cell.clone(), control));
         let crew = Arc::new(crew);
         let mut acceptors = JoinSet::new();

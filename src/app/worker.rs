@@ -16,6 +16,7 @@ use crate::limit::{Limit, Share};
 use crate::net::{OwnAddresses, tls};
 use crate::proxy::serve::{Accepted, Phase, serve};
 use crate::proxy::service::Door;
+use crate::queue::Queue;
 use crate::upstream::balance::Picker;
 use crate::upstream::client::Client;
 
@@ -29,6 +30,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(super) struct Site {
     pub(super) shared: Arc<Shared>,
+    pub(super) queue: Arc<Queue>,
     pub(super) own: OwnAddresses,
     pub(super) tls: Option<tls::Acceptor>,
     pub(super) phase: watch::Receiver<Phase>,
@@ -128,10 +130,10 @@ impl Desk {
 
 /// One worker's whole work.
 async fn work(site: Site, mut dealt: mpsc::UnboundedReceiver<Dealt>, mut dismissed: watch::Receiver<bool>) {
-    let Site { shared, own, tls, phase, in_flight, buffered } = site;
+    let Site { shared, queue, own, tls, phase, in_flight, buffered } = site;
     let client = Client::new(own);
     let worker = Worker { shared, client: client.clone(), picker: RefCell::new(Picker::new(fastrand::u64(..))) };
-    let door = Rc::new(Door { worker, in_flight, buffered });
+    let door = Rc::new(Door { worker, queue, in_flight, buffered });
     let attend = |dealt| attend(Rc::clone(&door), dealt, tls.clone(), phase.clone());
     let mut connections = JoinSet::new();
     let mut sweep = tokio::time::interval(SWEEP);

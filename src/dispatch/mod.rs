@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! plan -> attempt -> gate -> (next endpoint | relay) -> flight: what it means for the endpoint
+//!                                  '-> unanswered: ask again later, or say goodbye
 //! ```
 //!
 //! - [`send`] is the whole story on one screen; each step lives in a file of its name.
@@ -25,6 +26,7 @@ mod run;
 mod shared;
 pub mod silence;
 pub mod sse;
+pub mod unanswered;
 mod usage;
 
 use std::sync::Arc;
@@ -40,16 +42,30 @@ use call::Call;
 use journal::Journal;
 use relay::Body;
 use run::{Run, Verdict};
+use unanswered::Unanswered;
 
-/// Gets `call` answered by somebody, or says why nobody could.
-pub async fn send(worker: &Worker, snapshot: Arc<Snapshot>, call: Call, journal: Journal) -> Response<Body> {
-    let mut run = Run::new(worker, snapshot, call, journal);
+/// Gets `call` answered by somebody, or gives it back unanswered.
+pub async fn send(
+    worker: &Worker,
+    snapshot: Arc<Snapshot>,
+    call: Call,
+    journal: Journal,
+) -> Result<Response<Body>, Unanswered<'_>> {
+    ask(Run::new(worker, snapshot, call, journal)).await
+}
+
+/// The same for a request that has waited and got leave ([`Unanswered::try_again`]).
+pub async fn again(unanswered: Unanswered<'_>) -> Result<Response<Body>, Unanswered<'_>> {
+    ask(unanswered.run()).await
+}
+
+async fn ask(mut run: Run<'_>) -> Result<Response<Body>, Unanswered<'_>> {
     while let Some(flight) = run.next().await {
-        let attempted = attempt(&worker.client, run.call(), flight.endpoint()).await;
+        let attempted = attempt(&run.worker().client, run.call(), flight.endpoint()).await;
         match run.judge(&flight, &attempted) {
-            Verdict::Answer => return run.relay(flight, attempted),
+            Verdict::Answer => return Ok(run.relay(flight, attempted)),
             Verdict::Next => run.failed(flight, attempted),
         }
     }
-    run.give_up()
+    Err(Unanswered::new(run))
 }

@@ -61,6 +61,29 @@ impl Plan {
         Self { profiles, tried, sticky, group, avoided, failed: SmallVec::new(), repeated: false, reserved: None }
     }
 
+    /// The same plan for a request that waited: endpoints that are `worn`, having failed it without a change since, are
+    /// asked as a second chance only.
+    #[must_use]
+    pub fn without(mut self, worn: impl Fn(&Endpoint) -> bool) -> Self {
+        self.failed = self.endpoints().filter(|endpoint| worn(endpoint)).cloned().collect();
+        for endpoint in &self.failed {
+            self.tried.insert(endpoint);
+        }
+        // Second chances are given one at a time, by `second_chance`.
+        self.repeated = true;
+        self
+    }
+
+    /// An endpoint that admits and was not asked yet.
+    pub fn first_chance(&mut self, picker: &mut Picker, ask: &Ask<'_>, now: Moment) -> Option<Ticket> {
+        self.admitting(picker, ask, now)
+    }
+
+    /// An endpoint that failed the request before, or is ejected, as far as the budget reaches.
+    pub fn second_chance(&self, ask: &Ask<'_>, budget: &Budget, share: f64, now: Moment) -> Option<Ticket> {
+        self.repeat(ask, budget, share, now).or_else(|| self.last_resort(ask, budget, share, now))
+    }
+
     /// The endpoint to ask next; `None` when nobody is left.
     pub fn next(
         &mut self,
@@ -172,7 +195,7 @@ impl Plan {
         endpoint.begin(ask, now)
     }
 
-    fn repeat(&mut self, ask: &Ask<'_>, budget: &Budget, share: f64, now: Moment) -> Option<Ticket> {
+    fn repeat(&self, ask: &Ask<'_>, budget: &Budget, share: f64, now: Moment) -> Option<Ticket> {
         let endpoint = self.failed.iter().find(|endpoint| super::eligible(endpoint, ask, now).is_ok())?;
         budget.grant(share, now).then(|| endpoint.begin(ask, now)).flatten()
     }

@@ -69,6 +69,13 @@ pub fn pause(nth: u32, jitter: f64) -> Duration {
     longest.mul_f64(jitter.clamp(0.0, 1.0))
 }
 
+/// How long a request that failed everywhere waits before its second chance number `nth` (from 0): one second doubling to
+/// five, by a quarter more or less as `chance` in 0..1 has it.
+pub fn breather(nth: u32, chance: f64) -> Duration {
+    let middle = Duration::from_secs(1).saturating_mul(1 << nth.min(3)).min(Duration::from_secs(5));
+    middle.mul_f64(0.75 + 0.5 * chance.clamp(0.0, 1.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +99,12 @@ mod tests {
         let longest: Vec<u128> = (0..6).map(|nth| pause(nth, 1.0).as_millis()).collect();
         assert_eq!(longest, [100, 200, 400, 800, 1000, 1000]);
         assert_eq!(pause(3, 0.0), Duration::ZERO);
+    }
+
+    #[test]
+    fn breathers_double_to_five_seconds() {
+        let middle: Vec<u128> = (0..6).map(|nth| breather(nth, 0.5).as_millis()).collect();
+        assert_eq!(middle, [1000, 2000, 4000, 5000, 5000, 5000]);
+        assert_eq!((breather(0, 0.0).as_millis(), breather(9, 1.0).as_millis()), (750, 6250));
     }
 }

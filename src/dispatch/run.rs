@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use memchr::memmem;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::attempt::{Attempted, Held};
@@ -26,6 +27,7 @@ use crate::upstream::breaker::Policy;
 use crate::upstream::eligible::{Blocked, Why, soonest_return};
 use crate::upstream::endpoint::{Credential, Endpoint, EndpointId};
 use crate::upstream::outcome::Outcome;
+use crate::upstream::state::EndpointState;
 
 /// No attempt starts with less than this left of the request's time, unless it is the first.
 const LEAST_LEFT: Duration = Duration::from_secs(20);
@@ -60,6 +62,12 @@ pub(super) struct Run<'a> {
     /// Where the conversation's thinking was signed, to be asked if another endpoint refuses the signature.
     signer: Option<EndpointId>,
     last: Option<Attempted>,
+    /// Endpoints that failed it, and their era then.
+    failed: SmallVec<[(Arc<EndpointState>, u32); 4]>,
+    /// Leave to ask, taken after a wait.
+    leave: Option<Flight>,
+    /// How often nobody was left to ask.
+    rounds: u32,
 }
 
 impl<'a> Run<'a> {
@@ -73,14 +81,44 @@ impl<'a> Run<'a> {
             credential: credential(&call.headers, &snapshot),
             session: call.session.clone(),
         };
-        let session = call.session.as_deref();
-        let sticky = session.and_then(|session| shared.affinity.prefer(session, now));
-        let avoided = session.and_then(|session| shared.affinity.avoided(session, now));
-        let signer = sticky.as_ref().map(|sticky| sticky.endpoint.clone());
-        let confined = call.kind == Kind::Other || !snapshot.config.failover.auto_failover;
-        let plan = Plan::new(&snapshot, sticky, avoided.as_ref(), confined);
+        let (plan, signer) = plan(shared, &snapshot, &call, now);
         let began = Instant::now();
-        Self { worker, snapshot, call, asker, plan, journal, attempts: 0, began, asked: began, signer, last: None }
+        Self {
+            worker,
+            snapshot,
+            call,
+            asker,
+            plan,
+            journal,
+            attempts: 0,
+            began,
+            asked: began,
+            signer,
+            last: None,
+            failed: SmallVec::new(),
+            leave: None,
+            rounds: 0,
+        }
+    }
+
+    /// Where it runs.
+    pub(super) fn worker(&self) -> &'a Worker {
+        self.worker
+    }
+
+    /// What is recorded of it.
+    pub(super) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Who asks.
+    pub(super) fn asker(&self) -> &Asker {
+        &self.asker
+    }
+
+    /// Every endpoint it may use.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.plan.endpoints()
     }
 
     /// The request.
@@ -90,6 +128,9 @@ impl<'a> Run<'a> {
 
     /// The next try, if there is anyone left to ask and time for it.
     pub(super) async fn next(&mut self) -> Option<Flight> {
+        if let Some(flight) = self.leave.take() {
+            return Some(flight);
+        }
         if !self.may_go_on() {
             return None;
         }
@@ -126,6 +167,11 @@ impl<'a> Run<'a> {
         if attempted.outcome.is_failure() {
             self.plan.may_repeat(flight.endpoint());
         }
+        // A key's rest has an end, a dead one a revival: neither is a reason to hesitate then.
+        if !matches!(attempted.outcome, Outcome::Rate(_) | Outcome::Auth) {
+            let state = &flight.endpoint().state;
+            self.failed.push((Arc::clone(state), state.era()));
+        }
         let counts = self.call.kind == Kind::Messages || attempted.outcome == Outcome::Local;
         let outcome = if counts && !self.came_too_late() { &attempted.outcome } else { &Outcome::Cancelled };
         flight.finish(outcome, &attempted.detail);
@@ -147,14 +193,44 @@ impl<'a> Run<'a> {
         flight.answering(if counts { Outcome::Success } else { Outcome::Client });
         match attempted.answer {
             Some(held) => self.down(held, flight),
-            None => self.give_up(),
+            None => self.farewell(),
         }
     }
 
-    /// Nobody could answer.
-    pub(super) fn give_up(mut self) -> Response<Body> {
-        let served = Served::Not { short_rest: self.active_rests_shortly() };
-        self.report(served);
+    /// Nobody is left to ask, for the time being; the first time that is told. How often that has been so before.
+    pub(super) fn end_round(&mut self) -> u32 {
+        if self.rounds == 0 {
+            self.report(Served::Not { short_rest: self.active_rests_shortly() });
+        }
+        self.rounds += 1;
+        self.rounds - 1
+    }
+
+    /// Plans anew after a wait, and takes leave to ask an endpoint that may have become able to answer; one that failed
+    /// the request before and has not changed, or is ejected, only if it `may_repeat`. Says whether it has leave.
+    pub(super) fn resume(&mut self, snapshot: Arc<Snapshot>, may_repeat: bool, now: Moment) -> bool {
+        let shared = &self.worker.shared;
+        self.asker.credential = credential(&self.call.headers, &snapshot);
+        let (plan, signer) = plan(shared, &snapshot, &self.call, now);
+        let failed = std::mem::take(&mut self.failed);
+        (self.plan, self.signer) = (plan.without(|endpoint| is_worn(&failed, endpoint)), signer);
+        (self.failed, self.snapshot) = (failed, snapshot);
+        let share = self.snapshot.config.retry.budget.fraction();
+        let ask = self.asker.ask();
+        let first = self.plan.first_chance(&mut self.worker.picker.borrow_mut(), &ask, now);
+        let second = || self.plan.second_chance(&ask, &shared.budget, share, now);
+        let ticket = first.or_else(|| may_repeat.then(second).flatten());
+        self.leave = ticket.map(|ticket| self.flight(ticket));
+        self.leave.is_some()
+    }
+
+    /// Whether `endpoint` failed this request and has not changed since.
+    pub(super) fn is_worn(&self, endpoint: &Endpoint) -> bool {
+        is_worn(&self.failed, endpoint)
+    }
+
+    /// Nobody could answer: what the client is told.
+    pub(super) fn farewell(mut self) -> Response<Body> {
         let now = Moment::now();
         let soonest = soonest_return(self.plan.endpoints(), &self.asker.ask(), now).map(|at| at.since(now));
         let dead = self.dead_endpoints(now);
@@ -169,13 +245,17 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn may_go_on(&self) -> bool {
+    /// Whether there is time for another try, and the number of tries allows it.
+    pub(super) fn may_go_on(&self) -> bool {
+        let again = self.attempts < self.snapshot.config.retry.max_attempts && !self.is_delivered();
+        self.attempts == 0 || (again && !self.time_to_start().is_zero())
+    }
+
+    /// How long from now another try may begin.
+    pub(super) fn time_to_start(&self) -> Duration {
         let whole = self.call.deadline.saturating_duration_since(self.began);
-        let least = LEAST_LEFT.min(whole / 4);
         let left = self.call.deadline.saturating_duration_since(Instant::now());
-        let time = !left.is_zero() && left >= least;
-        let again = self.attempts < self.snapshot.config.retry.max_attempts && time && !self.is_delivered();
-        self.attempts == 0 || again
+        left.saturating_sub(LEAST_LEFT.min(whole / 4))
     }
 
     /// Whether the request had used up its time before the endpoint at hand could do much: a slow upload is not its fault.
@@ -301,6 +381,20 @@ impl<'a> Run<'a> {
             insert(headers, QCC_PROFILE, &endpoint.id.profile);
         }
     }
+}
+
+/// Whom a request asks, and who signed the thinking of its conversation.
+fn plan(shared: &Shared, snapshot: &Snapshot, call: &Call, now: Moment) -> (Plan, Option<EndpointId>) {
+    let session = call.session.as_deref();
+    let sticky = session.and_then(|session| shared.affinity.prefer(session, now));
+    let avoided = session.and_then(|session| shared.affinity.avoided(session, now));
+    let signer = sticky.as_ref().map(|sticky| sticky.endpoint.clone());
+    let confined = call.kind == Kind::Other || !snapshot.config.failover.auto_failover;
+    (Plan::new(snapshot, sticky, avoided.as_ref(), confined), signer)
+}
+
+fn is_worn(failed: &[(Arc<EndpointState>, u32)], endpoint: &Endpoint) -> bool {
+    failed.iter().any(|(state, era)| Arc::ptr_eq(state, &endpoint.state) && *era == state.era())
 }
 
 /// Names that cannot stand in a header are left out.

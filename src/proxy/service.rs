@@ -17,13 +17,14 @@ use tokio::time::{Instant, timeout_at};
 use super::body::{Bounds, collect, late};
 use super::connection::{Activity, Busy};
 use super::{admission, local};
+use crate::dispatch::Worker;
 use crate::dispatch::answer::Refusal;
 use crate::dispatch::call::{Call, Kind, upward};
 use crate::dispatch::facts::Facts;
 use crate::dispatch::journal::Journal;
 use crate::dispatch::relay::{Body, Cut};
-use crate::dispatch::{self, Worker};
 use crate::limit::{Limit, Share};
+use crate::queue::{self, Queue};
 use crate::snapshot::Snapshot;
 use crate::telemetry::event::RequestRecord;
 
@@ -35,6 +36,8 @@ const TURN: Duration = Duration::from_secs(1);
 pub struct Door {
     /// Who carries requests on.
     pub worker: Worker,
+    /// What becomes of those nobody can answer, of all workers.
+    pub queue: Arc<Queue>,
     /// Requests in flight, of all workers.
     pub in_flight: Limit,
     /// Bytes of request bodies, of all workers.
@@ -56,7 +59,9 @@ pub async fn handle(door: Rc<Door>, connection: Connection, request: Request<Inc
     let snapshot = door.worker.shared.cell.load();
     let mut journal = open(&door, &request);
     let (response, turn) = match take_in(&door, &snapshot, &connection, request, &mut journal).await {
-        Ok(Taken::Call(call, turn)) => (dispatch::send(&door.worker, snapshot, *call, journal).await, Some(turn)),
+        Ok(Taken::Call(call, turn)) => {
+            (queue::answer(&door.queue, &door.worker, snapshot, *call, journal).await, Some(turn))
+        }
         Ok(Taken::Answered(response)) => (journal.close(response, "ok"), None),
         Err(refusal) => (journal.close(refusal.response(), refusal.reason), None),
     };
@@ -128,7 +133,8 @@ async fn take_in(
     journal.record.model.clone_from(&facts.model);
     let kind = Kind::of(&head.method, target.path());
     let mut headers = upward(head.headers);
-    if let Some(clients) = snapshot.clients.as_deref().filter(|_| snapshot.passes_through) {
+    // Also where nobody is sent the client's credential now: a reload may change that while the request waits.
+    if let Some(clients) = snapshot.clients.as_deref() {
         admission::remove_tokens(&mut headers, clients);
     }
     let call = Call { kind, method: head.method, target, headers, body, facts, session, deadline, room };

@@ -21,6 +21,7 @@ use crate::net::target::TargetSpec;
 use crate::net::tls::ClientTls;
 use crate::net::{Proxy, Target};
 use crate::time::Moment;
+use crate::upstream::bell::Bell;
 use crate::upstream::breaker::SOLE_EJECTION;
 use crate::upstream::endpoint::{self, Credential, Endpoint, EndpointId, ModelMap};
 use crate::upstream::key::KeyState;
@@ -43,7 +44,8 @@ pub struct Inputs<'a> {
 /// Builds what runs next. Endpoints that are the same as in `previous` keep their live state.
 pub fn build(inputs: &Inputs<'_>, previous: Option<&Snapshot>) -> Snapshot {
     let config = &inputs.config;
-    let mut builder = Builder { inputs, adopted: Adopted::of(previous) };
+    let bell = previous.map(|previous| previous.bell.clone()).unwrap_or_default();
+    let mut builder = Builder { inputs, adopted: Adopted::of(previous), bell: bell.clone() };
     let mut chain: Vec<_> = config.profiles.iter().filter_map(|(name, spec)| builder.profile(name, spec)).collect();
     chain.sort_by_key(|profile| profile.tier);
     let (endpoints, groups) = count(&chain);
@@ -61,6 +63,7 @@ pub fn build(inputs: &Inputs<'_>, previous: Option<&Snapshot>) -> Snapshot {
         chain: chain.into(),
         sole: endpoints == 1,
         several_groups: groups > 1,
+        bell,
     }
 }
 
@@ -137,6 +140,7 @@ fn identity(of: impl std::hash::Hash) -> u64 {
 struct Builder<'a> {
     inputs: &'a Inputs<'a>,
     adopted: Adopted,
+    bell: Bell,
 }
 
 impl Builder<'_> {
@@ -165,8 +169,10 @@ impl Builder<'_> {
             Some(secret) => identity((origin, secret)),
             None => identity((&*id.profile, &*id.id, origin)),
         };
-        let state = self.adopted.states.entry((id.clone(), identity_of_endpoint)).or_insert_with(EndpointState::new);
-        let key = self.adopted.keys.entry(key_identity).or_insert_with(KeyState::new);
+        let bell = || self.bell.clone();
+        let state = self.adopted.states.entry((id.clone(), identity_of_endpoint));
+        let state = state.or_insert_with(|| EndpointState::with_bell(bell()));
+        let key = self.adopted.keys.entry(key_identity).or_insert_with(|| KeyState::with_bell(bell()));
         Endpoint {
             base_url: fields.base_url.as_str().into(),
             prefix: prefix.into(),

@@ -25,6 +25,8 @@ impl SnapshotCell {
 
     /// Makes `snapshot` what runs.
     pub(super) fn store(&self, snapshot: Snapshot) {
+        let bell = snapshot.bell.clone();
         self.0.store(Arc::new(snapshot));
+        bell.ring();
     }
 }

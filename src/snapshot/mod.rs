@@ -18,6 +18,7 @@ use std::sync::Arc;
 pub use cell::SnapshotCell;
 
 use crate::config::Config;
+use crate::upstream::bell::Bell;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::profile::Profile;
 use clients::Clients;
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub several_groups: bool,
     /// Some endpoint of the chain is sent the client's own credential.
     pub passes_through: bool,
+    /// Rung when an endpoint may take requests it could not take before; the same in every snapshot.
+    pub bell: Bell,
 }
 
 impl Snapshot {
@@ -73,6 +76,7 @@ impl Snapshot {
             config: Arc::clone(&self.config),
             clients: self.clients.clone(),
             chain: Arc::clone(&self.chain),
+            bell: self.bell.clone(),
             ..*self
         }
     }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::bell::Bell;
 use super::eligible::{Blocked, Why};
 use super::outcome::RateLimit;
 use super::rest::{Rests, Scope};
@@ -26,6 +27,8 @@ pub struct KeyState {
     /// Mirror: something rests, is dead, or is remembered for its next rest.
     notable: AtomicBool,
     inner: Mutex<Inner>,
+    /// Rung when it may take a request it could not take before.
+    bell: Bell,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +53,12 @@ pub(super) struct KeyPass {
 impl KeyState {
     /// The state of a key nothing is known about.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { notable: AtomicBool::new(false), inner: Mutex::default() })
+        Self::with_bell(Bell::default())
+    }
+
+    /// The same; `bell` is rung when it may take a request it could not take before.
+    pub fn with_bell(bell: Bell) -> Arc<Self> {
+        Arc::new(Self { notable: AtomicBool::new(false), inner: Mutex::default(), bell })
     }
 
     /// Whether and why the key takes no request of this scope now.
@@ -83,6 +91,7 @@ impl KeyState {
         let mut inner = self.lock();
         let was_dead = inner.dead.take().is_some();
         self.mirror(&inner);
+        self.bell.ring();
         was_dead
     }
 
@@ -91,6 +100,7 @@ impl KeyState {
         let mut inner = self.lock();
         inner.rests = Rests::default();
         self.mirror(&inner);
+        self.bell.ring();
     }
 
     /// Why the key was refused and when it is tried next, if it is dead.
@@ -127,6 +137,9 @@ impl KeyState {
         // A request that was under way when the key was refused says nothing about it.
         let revived = pass.trial && inner.dead.take().is_some();
         self.mirror(&inner);
+        if revived {
+            self.bell.ring();
+        }
         revived
     }
 

@@ -3,6 +3,7 @@
 pub mod affinity;
 pub mod attempt;
 pub mod balance;
+pub mod bell;
 pub mod breaker;
 pub mod classify;
 pub mod client;

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::bell::Bell;
 use super::breaker::{Breaker, By, Kind, Pass, Policy, Sign, Standing, Turn};
 use super::latency::Latency;
 use super::outcome::Outcome;
@@ -54,6 +55,10 @@ pub struct EndpointState {
     /// Mirror: when the last of the missing models is asked again, in milliseconds.
     models_out: AtomicU64,
     in_flight: AtomicU32,
+    /// Somebody found as many requests in flight as it may have.
+    crowded: AtomicBool,
+    /// Rung when it may take a request it could not take before.
+    bell: Bell,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +95,11 @@ pub struct View {
 impl EndpointState {
     /// The state of an endpoint nothing is known about: it admits.
     pub fn new() -> Arc<Self> {
+        Self::with_bell(Bell::default())
+    }
+
+    /// The same; `bell` is rung when it may take a request it could not take before.
+    pub fn with_bell(bell: Bell) -> Arc<Self> {
         Arc::new(Self {
             breaker: Mutex::new(Breaker::new()),
             models: Mutex::new(Recent::new(MODELS)),
@@ -106,6 +116,8 @@ impl EndpointState {
             recovered: AtomicU64::new(NEVER),
             models_out: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
+            crowded: AtomicBool::new(false),
+            bell,
         })
     }
 
@@ -198,6 +210,11 @@ impl EndpointState {
         self.mirror(&machine, now);
     }
 
+    /// Counts its ejections and admissions: a request that failed here may hope again once it is another one.
+    pub fn era(&self) -> u32 {
+        self.era.load(Ordering::Acquire)
+    }
+
     /// Requests in flight.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
@@ -217,6 +234,7 @@ impl EndpointState {
         self.models_out.store(0, Ordering::Release);
         lock(&self.last).change = Some(now);
         self.mirror(&machine, now);
+        self.bell.ring();
         was_out
     }
 
@@ -270,7 +288,7 @@ impl EndpointState {
     }
 
     /// Whether a last resort can begin.
-    pub(super) fn last_resort_free(&self, now: Moment) -> bool {
+    pub fn last_resort_free(&self, now: Moment) -> bool {
         lock(&self.breaker).last_resort_free(now)
     }
 
@@ -281,6 +299,9 @@ impl EndpointState {
         let pass = if room { pass(self) } else { None };
         if pass.is_none() {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+        if !room {
+            self.crowded.store(true, Ordering::Relaxed);
         }
         pass
     }
@@ -314,6 +335,7 @@ impl EndpointState {
         self.alight(&pass);
         if pass.kind != Kind::Regular {
             lock(&self.breaker).release(pass);
+            self.bell.ring();
         }
     }
 
@@ -357,6 +379,7 @@ impl EndpointState {
 
     fn settle(&self, pass: Pass, sign: Sign<'_>, now: Moment, policy: Policy, chance: f64) -> Option<Turn> {
         self.alight(&pass);
+        let trial = pass.kind != Kind::Regular;
         let mut machine = lock(&self.breaker);
         let turn = machine.finish(pass, sign, now, policy, chance);
         if let Some(turn) = &turn {
@@ -366,12 +389,20 @@ impl EndpointState {
             }
         }
         self.mirror(&machine, now);
+        if trial || turn == Some(Turn::Admitted) {
+            self.bell.ring();
+        }
         turn
     }
 
+    /// Counts a request out, and tells if somebody may be waiting for its place.
     fn alight(&self, pass: &Pass) {
         if pass.by == By::Request {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            if self.crowded.load(Ordering::Relaxed) {
+                self.crowded.store(false, Ordering::Relaxed);
+                self.bell.ring();
+            }
         }
     }
 

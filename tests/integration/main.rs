@@ -16,6 +16,7 @@ mod fidelity;
 mod guard;
 mod harness;
 mod headers;
+mod hold;
 mod house;
 mod init;
 mod lifecycle;

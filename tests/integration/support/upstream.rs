@@ -131,6 +131,14 @@ impl Upstream {
 
     async fn on(wire: Wire, script: impl Fn(&Recorded) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
+        Self::listening(listener, wire, script)
+    }
+
+    fn listening(
+        listener: TcpListener,
+        wire: Wire,
+        script: impl Fn(&Recorded) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
             requests: Mutex::new(Vec::new()),
@@ -344,7 +352,7 @@ async fn put<S: AsyncWrite>(bytes: &[u8], split: usize, write: &mut WriteHalf<S>
 /// An address where every connection is refused, and stays so: the port is taken and nobody listens.
 pub(crate) struct Refused {
     address: SocketAddr,
-    _socket: Socket,
+    socket: Socket,
 }
 
 impl Refused {
@@ -357,10 +365,18 @@ impl Refused {
         socket.set_reuse_address(true).expect("Linux allows it");
         socket.bind(&address.into()).expect("the port is free");
         let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("it is bound");
-        Self { address, _socket: socket }
+        Self { address, socket }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// From now on a working endpoint.
+    pub(crate) fn serve(self) -> Upstream {
+        self.socket.listen(128).expect("the port is ours");
+        self.socket.set_nonblocking(true).expect("a socket takes options");
+        let listener = TcpListener::from_std(self.socket.into()).expect("it listens");
+        Upstream::listening(listener, Wire::Plain, Reply::served)
     }
 }

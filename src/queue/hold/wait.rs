@@ -1,0 +1,86 @@
+//! One request's wait in the line.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::line::{Asker, Line, Turn};
+use super::order::Rank;
+use crate::dispatch::unanswered::{Leave, Unanswered};
+use crate::snapshot::SnapshotCell;
+use crate::time::Moment;
+
+/// A request that was refused in its turn is not called again sooner.
+const LEAST_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a request may wait in all, and where it stood.
+#[derive(Debug)]
+pub struct Stay {
+    longest: Duration,
+    begun: Option<(Moment, Instant)>,
+    rank: Option<Rank>,
+}
+
+impl Stay {
+    /// A stay of at most `longest`, which begins with the first wait.
+    pub fn new(longest: Duration) -> Self {
+        Self { longest, begun: None, rank: None }
+    }
+}
+
+impl Line {
+    /// Waits until somebody takes the request, and has its leave then; gives it back as it is when nobody is expected
+    /// within its time, or its time is over.
+    pub async fn wait<'a>(
+        &self,
+        mut unanswered: Unanswered<'a>,
+        cell: &SnapshotCell,
+        stay: &mut Stay,
+    ) -> Result<Unanswered<'a>, Unanswered<'a>> {
+        let now = Moment::now();
+        let (begun, since) = *stay.begun.get_or_insert_with(|| (now, Instant::now()));
+        let limit = begun.after(stay.longest).min(unanswered.last_start(now));
+        let mut place = self.enter(asker(&unanswered, since), stay.rank);
+        stay.rank = Some(place.rank());
+        let (mut turn, mut left) = (None, Leave::Refused);
+        loop {
+            let now = Moment::now();
+            let Some(due) = unanswered.expected(now, limit, stay.longest * 2) else { return Err(unanswered) };
+            let soonest = if turn.is_some() { now.after(LEAST_PAUSE) } else { now };
+            place.call_at(due.max(soonest), left == Leave::Worn);
+            say(turn.take(), left);
+            turn = timeout(limit.since(now), place.turn()).await.ok().flatten();
+            if turn.is_none() {
+                return Err(unanswered);
+            }
+            left = unanswered.try_again(cell.load(), Moment::now());
+            if left == Leave::Granted {
+                place.served();
+                say(turn, left);
+                return Ok(unanswered);
+            }
+        }
+    }
+}
+
+fn say(turn: Option<Turn>, left: Leave) {
+    if let Some(turn) = turn {
+        // The conductor may have lost patience.
+        let _ = turn.0.send(left);
+    }
+}
+
+/// Clients take turns by name, else by conversation.
+fn asker(unanswered: &Unanswered<'_>, since: Instant) -> Asker {
+    static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let asker = unanswered.asker();
+    let client = unanswered.client().or(asker.session.as_ref()).cloned();
+    Asker {
+        client: client.unwrap_or_else(|| Arc::from("")),
+        kind: HASHER.hash_one((&asker.model, asker.credential)),
+        bytes: unanswered.call().body.len(),
+        since,
+    }
+}

@@ -1,0 +1,169 @@
+//! Waiting for an endpoint that is expected back: the client sees a wait, and nothing else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::support::config::{endpoint, in_order, with};
+use crate::support::{Client, Gate, Proxy, Refused, Reply, Request, Upstream, messages, profile};
+
+const HOLD: &str = "queue: { enabled: false, hold: 30s }";
+
+fn rested(seconds: u32) -> Reply {
+    Reply::error(429, "rate_limit_error", "x").header("retry-after", &seconds.to_string())
+}
+
+/// Answers with `first` once, then as a working endpoint.
+async fn once(first: Reply) -> Upstream {
+    Upstream::start(move |seen| if seen.index == 0 { first.clone() } else { Reply::served(seen) }).await
+}
+
+#[tokio::test]
+async fn a_request_waits_out_the_rest_of_the_only_key_and_is_then_sent_once() {
+    for request in [Request::unary(), Request::stream()] {
+        let upstream = once(rested(2)).await;
+        let proxy = Proxy::start(&with(HOLD, &[in_order([upstream.url()])])).await;
+        let began = Instant::now();
+        let answer = proxy.send(&request).await;
+        assert_eq!(answer.assert_served().header("qcc-attempts"), Some("2"));
+        assert!((1900..4000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+        assert_eq!(upstream.count(), 2);
+    }
+}
+
+#[tokio::test]
+async fn an_outage_of_every_endpoint_is_no_more_than_a_wait() {
+    let (mut one, mut two) = (Upstream::serving().await, Upstream::serving().await);
+    let urls = [one.url(), two.url()];
+    let proxy = Proxy::start(&with(HOLD, &[in_order(urls)])).await;
+    let (refused, _refused) = (one.kill().await, two.kill().await);
+    let address = proxy.address;
+    let asked = tokio::spawn(async move { Client::h1(address).await.send(&Request::stream()).await });
+    proxy.wait_log("production/b").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let back = refused.serve();
+    asked.await.expect("no panic").assert_served();
+    assert_eq!(back.count(), 1, "paid once");
+}
+
+#[tokio::test]
+async fn nobody_waits_for_what_is_not_expected_or_when_told_not_to() {
+    for (hold, rest, status) in [("30s", 60, 429), ("0s", 1, 429), ("1s", 5, 429)] {
+        let upstream = once(rested(rest)).await;
+        let queue = format!("queue: {{ enabled: false, hold: {hold} }}");
+        let proxy = Proxy::start(&with(&queue, &[in_order([upstream.url()])])).await;
+        let began = Instant::now();
+        assert_eq!(proxy.send(&Request::unary()).await.status, status);
+        assert!(began.elapsed() < Duration::from_millis(900), "{hold}: {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn the_wait_ends_in_the_ordinary_farewell() {
+    let refused = Refused::new();
+    let queue = "queue: { enabled: false, hold: 3s }";
+    let proxy = Proxy::start(&with(queue, &[in_order([refused.url()])])).await;
+    let began = Instant::now();
+    let answer = proxy.send(&Request::unary()).await;
+    assert_eq!((answer.status, answer.header("x-should-retry")), (503, Some("true")), "{answer:?}");
+    assert!((2500..5000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_wait_never_leaves_less_time_than_an_attempt_needs() {
+    let upstream = once(rested(7)).await;
+    let more = "timeouts: { request: 8s }\nqueue: { enabled: false, hold: 8s }";
+    let proxy = Proxy::start(&with(more, &[in_order([upstream.url()])])).await;
+    let began = Instant::now();
+    assert_eq!(proxy.send(&Request::unary()).await.status, 429);
+    assert!(began.elapsed() < Duration::from_secs(3), "it could not be sent any more in 8 s: {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_saved_file_ends_the_wait() {
+    let (rests, other) = (Upstream::always(rested(25)).await, Upstream::serving().await);
+    let proxy = Proxy::start(&with(HOLD, &[in_order([rests.url()])])).await;
+    let (address, began) = (proxy.address, Instant::now());
+    let asked = tokio::spawn(async move { Client::h1(address).await.send(&Request::unary()).await });
+    rests.wait_for(1).await;
+    proxy.save(&with(HOLD, &[in_order([rests.url(), other.url()])])).await;
+    assert_eq!(asked.await.expect("no panic").assert_served().endpoint(), "b");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn who_leaves_the_line_is_not_sent() {
+    let upstream = once(rested(2)).await;
+    let proxy = Proxy::start(&with(HOLD, &[in_order([upstream.url()])])).await;
+    let mut client = Client::h1(proxy.address).await;
+    let request = Request::unary();
+    tokio::select! {
+        answer = client.begin(&request) => panic!("it was to wait: {answer:?}"),
+        _ = upstream.wait_for(1) => {}
+    }
+    drop(client);
+    proxy.wait_log("cancelled").await;
+    proxy.send(&request).await.assert_served();
+    assert_eq!(upstream.count(), 2, "the one that left was not sent again");
+}
+
+#[tokio::test]
+async fn those_who_waited_go_one_by_one_until_the_endpoint_has_proved_itself() {
+    let (busy, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let gate = Gate::closed();
+    let upstream = Upstream::always(Reply::error(500, "api_error", "x")).await;
+    // Nothing but the threshold ejects; then the only endpoint is out for five seconds at most.
+    let proxy = Proxy::start(&with(
+        &format!("failover: {{ failure_threshold: 1, auto_recovery: false }}\n{HOLD}"),
+        &[in_order([upstream.url()])],
+    ))
+    .await;
+    let mut asked = tokio::task::JoinSet::new();
+    let address = proxy.address;
+    let mut ask = || asked.spawn(async move { Client::h1(address).await.send(&Request::unary()).await });
+    ask();
+    proxy.wait_log("ejected").await;
+    (1..30).for_each(|_| drop(ask()));
+    let before = upstream.count();
+    let (waiting, counted, highest) = (gate.clone(), Arc::clone(&busy), Arc::clone(&most));
+    upstream.script(move |seen| {
+        let now = counted.fetch_add(1, Ordering::SeqCst) + 1;
+        if seen.index > before + 8 {
+            return Reply::served(seen);
+        }
+        highest.fetch_max(now, Ordering::SeqCst);
+        Reply::served(seen).behind(&waiting)
+    });
+    // Whoever is sent now is the one on probation: nobody follows until it is answered.
+    upstream.wait_for(before + 1).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(most.load(Ordering::SeqCst) <= 2, "{} at once on probation", most.load(Ordering::SeqCst));
+    gate.open();
+    for answer in asked.join_all().await {
+        answer.assert_served();
+    }
+    assert!(upstream.count() <= before + 36, "{} calls for 30 requests", upstream.count());
+}
+
+#[tokio::test]
+async fn other_paths_do_not_wait() {
+    let upstream = Upstream::always(rested(3)).await;
+    let proxy = Proxy::start(&with(HOLD, &[in_order([upstream.url()])])).await;
+    let began = Instant::now();
+    let answer = proxy.send(&Request::messages("{}").target("/v1/messages/count_tokens")).await;
+    assert_eq!(answer.status, 429);
+    assert!(began.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_second_profile_that_comes_back_first_takes_those_who_wait() {
+    let (long, short) = (Upstream::always(rested(25)).await, once(rested(2)).await);
+    let profiles = [
+        profile("production", "tier: primary", &[endpoint("a", &long.url(), "")]),
+        profile("backup", "tier: secondary", &[endpoint("b", &short.url(), "")]),
+    ];
+    let proxy = Proxy::start(&with(HOLD, &profiles)).await;
+    let answer = proxy.send(&Request::messages(messages::ask(messages::MODEL, false))).await;
+    assert_eq!(answer.assert_served().endpoint(), "b");
+    assert_eq!((long.count(), short.count()), (1, 2));
+}
