@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::claude::{EnvArgs, KeyArgs, RunArgs, UseArgs};
 use super::config::ConfigCommand;
 use super::demo::DemoArgs;
 use super::endpoint::EndpointCommand;
@@ -41,6 +42,14 @@ pub(super) enum Command {
     Rename(RenameArgs),
     /// Set the profile that is meant where none is named.
     Default(DefaultArgs),
+    /// Point Claude Code at a profile or at the proxy, in its settings.
+    Use(UseArgs),
+    /// Print the same as exports, for `eval`.
+    Env(EnvArgs),
+    /// Run a command with Claude Code's environment set, and the proxy for as long as it takes.
+    Run(RunArgs),
+    /// Print a key to the program that asks for it: what Claude Code's `apiKeyHelper` runs.
+    Key(KeyArgs),
     /// Add, list, change and remove endpoints.
     #[command(subcommand)]
     Endpoint(EndpointCommand),

@@ -8,7 +8,6 @@
 //! - What is written has passed the same [`load_bytes`] as the proxy's own file.
 
 mod consent;
-mod files;
 mod found;
 mod layer;
 mod plan;
@@ -27,6 +26,7 @@ use self::found::Found;
 use self::layer::{PLACEHOLDER, Surroundings};
 use self::plan::{Names, Plan};
 use self::starter::SCHEMA;
+use super::files;
 use crate::config::{Secret, Severity, load_bytes, schema};
 
 /// The variable that a new file refers to when nothing else is taken over.

@@ -3,10 +3,12 @@
 //! Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 refused or found something, 2 could not.
 
 mod args;
+mod claude;
 mod config;
 mod demo;
 mod edit;
 mod endpoint;
+mod files;
 mod init;
 mod priority;
 mod profile;
@@ -37,6 +39,10 @@ pub fn run() -> ExitCode {
         Command::Remove(remove) => profile::remove(&remove, config),
         Command::Rename(rename) => profile::rename(&rename, config),
         Command::Default(default) => profile::default(&default, config),
+        Command::Use(args) => claude::point(&args, config),
+        Command::Env(args) => claude::env(&args, config),
+        Command::Run(args) => claude::run(&args, config),
+        Command::Key(args) => claude::key(&args, config),
         Command::Endpoint(endpoint) => endpoint::run(&endpoint, config),
         Command::Priority(priority) => priority::run(&priority, config),
         Command::Config(command) => config::run(&command, config),

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
+use super::claude::{self, ProxyUseArgs};
+
 use crate::app::{self, Running};
 use crate::config::locate;
 use crate::config::model::Log;
@@ -24,12 +26,15 @@ const COULD_NOT: u8 = 2;
 pub(super) enum ProxyCommand {
     /// Run the proxy in the foreground until SIGTERM or Ctrl-C.
     Start,
+    /// Point Claude Code at the proxy: the same as `qcc use --proxy`.
+    Use(ProxyUseArgs),
 }
 
 /// Runs `qcc proxy ...`.
 pub(super) fn run(command: &ProxyCommand, config: Option<&Path>) -> ExitCode {
     match command {
         ProxyCommand::Start => start(config),
+        ProxyCommand::Use(args) => claude::point_at_proxy(args, config),
     }
 }
 

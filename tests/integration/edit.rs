@@ -1,112 +1,12 @@
 //! The editing commands as they are typed: what they print is what git would do, and what they write is what was asked.
 
 use std::fs;
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::support::config::{KEYS, in_order, key};
-use crate::support::{Proxy, Request, Upstream, file};
-
-/// A git work tree with a directory `deploy`, in which commands are typed.
-struct Desk {
-    root: TempDir,
-}
-
-/// What a command said and did.
-struct Said {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Said {
-    fn done(self) -> String {
-        assert_eq!(self.code, Some(0), "{}", self.stderr);
-        self.stdout
-    }
-
-    /// It ended with `code` and gave these words as a reason.
-    fn failed(&self, code: i32, words: &str) {
-        assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
-        assert!(self.stderr.contains(words), "{words:?} in {:?}", self.stderr);
-        assert_eq!(self.stdout, "");
-    }
-}
-
-impl Desk {
-    fn empty() -> Self {
-        let root = tempfile::tempdir().expect("a temporary directory");
-        fs::create_dir_all(root.path().join("deploy")).expect("the directory is ours");
-        let desk = Self { root };
-        assert!(desk.run("git", &["init", "-q", ".."], "").code == Some(0));
-        desk
-    }
-
-    fn with(text: &str) -> Self {
-        let desk = Self::empty();
-        desk.save(text);
-        desk
-    }
-
-    fn file(&self) -> PathBuf {
-        self.root.path().join("deploy/qcc.yaml")
-    }
-
-    fn save(&self, text: &str) {
-        fs::write(self.file(), text).expect("the directory is ours");
-    }
-
-    fn text(&self) -> String {
-        fs::read_to_string(self.file()).expect("the file is there")
-    }
-
-    fn run(&self, program: &str, args: &[&str], input: &str) -> Said {
-        let mut command = Command::new(program);
-        command.env_clear().env("HOME", self.root.path()).env("PATH", "/usr/bin:/bin").args(args);
-        command.current_dir(self.root.path().join("deploy")).stdin(Stdio::piped());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
-        // A program that reads nothing may be gone already.
-        drop(child.stdin.take().expect("it is piped").write_all(input.as_bytes()));
-        let output = child.wait_with_output().expect("the program ends");
-        let text = |bytes| String::from_utf8(bytes).expect("all speak UTF-8");
-        Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-    }
-
-    /// Types a command line; words with spaces stand in single quotes.
-    fn qcc(&self, line: &str) -> Said {
-        let parts = line.split('\'').enumerate();
-        let words: Vec<&str> = parts
-            .flat_map(|(at, part)| if at % 2 == 1 { vec![part] } else { part.split_whitespace().collect() })
-            .collect();
-        self.run(env!("CARGO_BIN_EXE_qcc"), &words, "")
-    }
-
-    /// Rehearses, applies the printed patch with git, then does it: both have to come to the same bytes.
-    fn edit(&self, line: &str) -> String {
-        let before = self.text();
-        let patch = self.qcc(&format!("{line} --dry-run")).done();
-        assert_eq!(self.text(), before, "a rehearsal writes nothing: {line}");
-        let applied = self.run("git", &["-C", "..", "apply", "-"], &patch);
-        assert_eq!(applied.code, Some(0), "{line}\n{patch}{}", applied.stderr);
-        let by_git = self.text();
-        self.save(&before);
-        assert_eq!(self.qcc(line).done(), patch, "what is printed does not depend on writing");
-        assert_eq!(self.text(), by_git, "{line}");
-        patch
-    }
-
-    /// It is done, and says that there was nothing to do.
-    fn nothing(&self, line: &str) {
-        let before = self.text();
-        let said = self.qcc(line);
-        assert!(said.stderr.contains("Nothing to change"), "{line}: {}", said.stderr);
-        assert_eq!((said.done(), self.text()), (String::new(), before));
-    }
-}
+use crate::support::{Desk, Proxy, Request, Upstream, file};
 
 const FILE: &str = "\
 # Ours.
@@ -174,7 +74,7 @@ fn the_patch_and_a_document_can_be_had() {
     let desk = Desk::with(FILE);
     let json: Value = serde_json::from_str(&desk.qcc("add x --json --patch-out x.patch").done()).expect("JSON");
     assert_eq!((&json["changed"], &json["written"]), (&Value::Bool(true), &Value::Bool(true)));
-    let patch = fs::read_to_string(desk.root.path().join("deploy/x.patch")).expect("it was written");
+    let patch = fs::read_to_string(desk.path("x.patch")).expect("it was written");
     assert_eq!(json["diff"], patch.as_str());
     let codes: Vec<&Value> = json["warnings"].as_array().expect("a list").iter().map(|each| &each["code"]).collect();
     assert_eq!(codes.len(), 1, "a profile without endpoints is a warning: {json:#}");

@@ -26,6 +26,7 @@ mod local_answers;
 mod models;
 mod original;
 mod outcomes;
+mod point;
 mod reload;
 mod shutdown;
 mod sources;

@@ -24,6 +24,7 @@ pub(super) use consent::confirm;
 pub(super) use endpoint::Endpoint;
 pub(super) use failure::{Failure, end};
 pub(super) use fields::{AccessArgs, ShareArgs, Tier};
+pub(super) use report::name as name_in_patch;
 pub(super) use sheet::Sheet;
 
 /// What can be said to every editing command.

@@ -70,7 +70,7 @@ impl Report<'_> {
 /// The path of the file in a patch: from the root of its repository, else from the current directory, else from `/`.
 ///
 /// Links are followed, because it is their target that is written.
-pub(super) fn name(path: &Path) -> String {
+pub(in crate::cli) fn name(path: &Path) -> String {
     let file = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let repository = file.ancestors().skip(1).find(|folder| folder.join(".git").exists()).map(Path::to_owned);
     let cwd = || std::env::current_dir().and_then(|cwd| cwd.canonicalize()).ok();

@@ -25,6 +25,11 @@ impl Sheet {
         Ok(Self { value: loaded.to_value(), loaded })
     }
 
+    /// The file.
+    pub(in crate::cli) fn path(&self) -> &Path {
+        &self.loaded.path
+    }
+
     /// What the file says, with defaults. A file with errors says nothing for certain.
     pub(in crate::cli) fn config(&self) -> Result<&Config, Failure> {
         let path = self.loaded.path.display();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::command;
 use super::dotenv::Dotenv;
 use super::reference::Use;
 use super::resolved::{Answer, Resolved};
@@ -77,6 +78,19 @@ impl Place {
         let unset = |name: &str| (self.env)(name).is_none_or(|value| value.is_empty());
         specs.iter().any(|(spec, _)| matches!(spec, SecretSpec::Env(env) if unset(&env.env)))
     }
+}
+
+/// The key or token that `spec` of a file in `dir` refers to, for a client that talks to its endpoint without the proxy. A
+/// program that prints it is run.
+pub async fn find(spec: &SecretSpec, dir: &Path) -> Answer {
+    let place = Place { dir: dir.into(), env: |name| std::env::var_os(name) };
+    let mut found = place.look_up(&[(spec.clone(), Use::Token)]);
+    if let SecretSpec::Command(program) = spec {
+        let answer = command::run(program, dir).await;
+        found.insert(spec, Use::Token, answer.map_err(|why| super::failed(program, why)));
+    }
+    found.register();
+    found.get(spec).cloned().map_err(Unresolved::clone)
 }
 
 /// Whether the key or token that `spec` of a file in `dir` refers to can be found right now. Runs no program: those

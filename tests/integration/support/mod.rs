@@ -4,6 +4,7 @@
 
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod desk;
 pub(crate) mod gate;
 pub(crate) mod http1;
 pub(crate) mod http2;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 
 pub(crate) use client::{Answer, Client, Request};
 pub(crate) use config::{endpoint, file, profile};
+pub(crate) use desk::Desk;
 pub(crate) use gate::Gate;
 pub(crate) use proxy::{Proxy, Setup};
 pub(crate) use raw::RawClient;

@@ -1,7 +1,7 @@
-//! Putting the files where they belong, without taking anything away.
+//! Putting new files where they belong, and keys beside them, without taking anything away.
 //!
-//! - A file that exists is never replaced; of two `qcc init` at once, one wins and the other is refused.
-//! - qcc.yaml appears last and whole: whoever sees it also finds the keys it refers to.
+//! - A file that exists is never replaced; of two writers at once, one wins and the other is refused.
+//! - A new file appears whole.
 //! - `.env` is 0600 and a link is not followed.
 
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -17,15 +17,12 @@ use crate::config::Secret;
 const IGNORES: [&str; 5] = [".env", "/.env", ".env*", "*.env", "**/.env"];
 
 /// Creates `path` with `text`, in one step, only if there is nothing.
-pub(super) fn create(path: &Path, text: &str) -> io::Result<()> {
+pub(in crate::cli) fn create(path: &Path, text: &str) -> io::Result<()> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // The umask takes its part, as with any new file.
     let mut builder = tempfile::Builder::new();
-    let mut file = builder
-        .prefix(".qcc-init-")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(directory)
-        .map_err(nameless)?;
+    let mut file =
+        builder.prefix(".qcc-").permissions(Permissions::from_mode(0o666)).tempfile_in(directory).map_err(nameless)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist_noclobber(path).map(drop).map_err(|refused| refused.error)
@@ -38,7 +35,7 @@ fn nameless(error: io::Error) -> io::Error {
 }
 
 /// Appends `NAME=key` lines to the `.env` in `directory`.
-pub(super) fn add_keys(directory: &Path, keys: &[(String, Secret)]) -> io::Result<()> {
+pub(in crate::cli) fn add_keys(directory: &Path, keys: &[(String, Secret)]) -> io::Result<()> {
     let path = directory.join(".env");
     let before = read_or_empty(&path)?;
     let mut file = open_private(&path)?;
@@ -60,14 +57,14 @@ fn open_private(path: &Path) -> io::Result<File> {
 }
 
 /// The names that the `.env` in `directory` gives a value, with those values.
-pub(super) fn env_lines(directory: &Path) -> io::Result<Vec<(String, Secret)>> {
+pub(in crate::cli) fn env_lines(directory: &Path) -> io::Result<Vec<(String, Secret)>> {
     let text = read_or_empty(&directory.join(".env"))?;
     let pairs = text.lines().filter_map(|line| line.trim().trim_start_matches("export ").split_once('='));
     Ok(pairs.map(|(name, value)| (name.trim().to_owned(), Secret::new(value.trim()))).collect())
 }
 
 /// Makes git ignore the `.env` in `directory`; says whether that took a new line.
-pub(super) fn ignore_env(directory: &Path) -> io::Result<bool> {
+pub(in crate::cli) fn ignore_env(directory: &Path) -> io::Result<bool> {
     let Some(above) = repository(directory) else { return Ok(false) };
     for folder in directory.ancestors().take_while(|folder| folder.starts_with(&above)) {
         let known = read_or_empty(&folder.join(".gitignore"))?;
