@@ -24,7 +24,8 @@
 //! - [`cli`]: words in, words out.
 //! - [`patch`]: a wish, the smallest change of the file's text that fulfils it, and its safe writing.
 //! - [`simulate`]: simulated Anthropic endpoints, for the demo.
-//! - Ground: [`net`] (sockets, TLS), [`limit`] (shared bounds), [`telemetry`] (events, log, redaction), [`time`].
+//! - Ground: [`net`] (sockets, TLS), [`store`] (durable state), [`limit`] (shared bounds), [`telemetry`] (events, log,
+//!   redaction), [`time`].
 //!
 //! Imports point one way: ground, then config, upstream and patch, snapshot, failover, dispatch, queue, proxy, app, cli.
 //! A test reads the source and holds it.
@@ -57,6 +58,7 @@ pub mod proxy;
 pub mod queue;
 pub mod simulate;
 pub mod snapshot;
+pub mod store;
 pub mod telemetry;
 pub mod time;
 pub mod upstream;

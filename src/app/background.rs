@@ -14,7 +14,7 @@ use super::error::Held;
 use super::lock::{Lock, LockError};
 use super::signal::Signals;
 use super::worker::{Crew, Site};
-use super::{Options, StartError, advance};
+use super::{Options, StartError, advance, history};
 use crate::config::model::ServerTls;
 use crate::config::{Config, Instance};
 use crate::dispatch::Shared;
@@ -26,6 +26,7 @@ use crate::queue::Queue;
 use crate::queue::hold::{self, Line};
 use crate::snapshot::SnapshotCell;
 use crate::snapshot::reload::Publisher;
+use crate::store::Store;
 use crate::telemetry::log::{LogHandle, log_events};
 use crate::telemetry::{Event, Events};
 
@@ -34,6 +35,13 @@ pub(super) struct Background {
     pub(super) options: Options,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) ready: SyncSender<Result<Wired, StartError>>,
+}
+
+/// What is there before anything is listened on.
+struct Opened {
+    publisher: Publisher,
+    lock: Option<Lock>,
+    store: Store,
 }
 
 /// What others learn when everything is in place.
@@ -65,12 +73,12 @@ impl Background {
 
     async fn wire(self) {
         let _logged = self.options.log.is_some().then(|| tokio::spawn(log_events(self.options.events.clone())));
-        let (publisher, lock) = match self.open().await {
+        let Opened { publisher, lock, store } = match self.open().await {
             Ok(opened) => opened,
             Err(error) => return self.answer(Err(error)),
         };
         let signals = self.options.signals.then(Signals::open).transpose().map_err(StartError::Signals);
-        match signals.and_then(|signals| Ok((signals, self.build(&publisher)?))) {
+        match signals.and_then(|signals| Ok((signals, self.build(&publisher, store)?))) {
             Ok((signals, proxy)) => {
                 self.answer(Ok(proxy.wired(lock)));
                 proxy.run(publisher, self.options.log, signals).await;
@@ -79,7 +87,7 @@ impl Background {
         }
     }
 
-    async fn open(&self) -> Result<(Publisher, Option<Lock>), StartError> {
+    async fn open(&self) -> Result<Opened, StartError> {
         let path = self.options.config.clone();
         let loaded = tokio::task::spawn_blocking(move || crate::config::load(&path)).await;
         let loaded = loaded.map_err(|_| StartError::Panicked)?;
@@ -89,29 +97,17 @@ impl Background {
         if loaded.warnings() > 0 && loaded.errors() == 0 {
             tracing::warn!(count = loaded.warnings(), report = loaded.report(false), "the file has warnings");
         }
+        let state_dir = loaded.config.as_ref().and_then(|config| config.state.dir.clone());
+        let instance = self.options.sole.then(|| Instance::here(&self.options.config, state_dir.as_deref()));
         // Before anything else is done for the file: a secret's program may have effects.
-        let lock = self.lock(loaded.config.as_ref()).await?;
+        let lock = lock(instance.clone().filter(|_| loaded.config.is_some())).await?;
         let opened = Publisher::open(loaded, self.options.events.clone()).await;
-        Ok((opened.map_err(|loaded| StartError::Config(loaded.report(false)))?, lock))
+        let publisher = opened.map_err(|loaded| StartError::Config(loaded.report(false)))?;
+        let store = tokio::task::spawn_blocking(move || store(instance.as_ref())).await;
+        Ok(Opened { publisher, lock, store: store.map_err(|_| StartError::Panicked)?? })
     }
 
-    /// The file's lock; without a place for it the proxy runs all the same.
-    async fn lock(&self, config: Option<&Config>) -> Result<Option<Lock>, StartError> {
-        let Some(config) = config.filter(|_| self.options.sole) else { return Ok(None) };
-        let instance = Instance::here(&self.options.config, config.state.dir.as_deref());
-        let place = instance.clone();
-        let taken = tokio::task::spawn_blocking(move || Lock::take(&place)).await;
-        match taken.map_err(|_| StartError::Panicked)? {
-            Ok(lock) => Ok(Some(lock)),
-            Err(LockError::Held(holder)) => Err(StartError::Held(Box::new(Held::new(&instance, holder)))),
-            Err(LockError::Unusable(state, error)) => {
-                tracing::warn!(%error, state = %state.display(), "no lock: a second proxy on this file goes unnoticed");
-                Ok(None)
-            }
-        }
-    }
-
-    fn build(&self, publisher: &Publisher) -> Result<Proxy, StartError> {
+    fn build(&self, publisher: &Publisher, store: Store) -> Result<Proxy, StartError> {
         let cell = publisher.cell();
         let config = Arc::clone(&cell.load().config);
         let listeners = listen::bind(config.server.listen.addresses())?;
@@ -136,6 +132,8 @@ impl Background {
         let crew = Crew::hire(workers(&config), &site)?;
         Ok(Proxy {
             phase: self.phase.clone(),
+            heard: self.options.events.listen_but_requests(),
+            store,
             shared,
             queue,
             in_flight: site.in_flight.clone(),
@@ -146,6 +144,30 @@ impl Background {
             reported,
         })
     }
+}
+
+/// The file's lock; without a place for it the proxy runs all the same.
+async fn lock(instance: Option<Instance>) -> Result<Option<Lock>, StartError> {
+    let Some(instance) = instance else { return Ok(None) };
+    let place = instance.clone();
+    let taken = tokio::task::spawn_blocking(move || Lock::take(&place)).await;
+    match taken.map_err(|_| StartError::Panicked)? {
+        Ok(lock) => Ok(Some(lock)),
+        Err(LockError::Held(holder)) => Err(StartError::Held(Box::new(Held::new(&instance, holder)))),
+        Err(LockError::Unusable(state, error)) => {
+            tracing::warn!(%error, state = %state.display(), "no lock: a second proxy on this file goes unnoticed");
+            Ok(None)
+        }
+    }
+}
+
+/// The file's state; a proxy that is not the file's one leaves nothing behind.
+fn store(instance: Option<&Instance>) -> Result<Store, StartError> {
+    let opened = match instance {
+        Some(instance) => Store::open(&instance.state),
+        None => Store::in_memory("this proxy leaves nothing behind"),
+    };
+    opened.map_err(StartError::State)
 }
 
 /// Default: one worker per core, at most 4; beyond that the kernel is the limit.
@@ -163,6 +185,8 @@ fn acceptor(spec: &ServerTls, publisher: &Publisher) -> Result<tls::Acceptor, St
 /// Everything in place.
 struct Proxy {
     phase: watch::Sender<Phase>,
+    heard: tokio::sync::broadcast::Receiver<Arc<Event>>,
+    store: Store,
     shared: Arc<Shared>,
     queue: Arc<Queue>,
     in_flight: Limit,
@@ -188,7 +212,7 @@ impl Proxy {
     }
 
     async fn run(self, publisher: Publisher, log: Option<Arc<LogHandle>>, signals: Option<Signals>) {
-        let Self { phase, shared, queue, in_flight, listeners, crew, reported, .. } = self;
+        let Self { phase, heard, store, shared, queue, in_flight, listeners, crew, reported, .. } = self;
         let control = publisher.control();
         let mut tasks = JoinSet::new();
         if let Some(signals) = signals {
@@ -199,6 +223,7 @@ impl Proxy {
         }
         let bell = shared.cell.load().bell.clone();
         tasks.spawn(hold::conduct(Arc::clone(&queue.line), bell));
+        tasks.spawn(history::keep(store, heard));
         tasks.spawn(driver::drive(reported, shared.cell.clone(), control));
         let crew = Arc::new(crew);
         let mut acceptors = JoinSet::new();

@@ -8,6 +8,7 @@ use super::lock::Holder;
 use crate::config::Instance;
 use crate::net::listen::ListenError;
 use crate::net::tls::TlsError;
+use crate::store::OpenError;
 
 /// Why a proxy could not start.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub enum StartError {
     TlsCert(String),
     /// The key of `server.tls` does not resolve.
     TlsKey(String),
+    /// The state is there and cannot be used.
+    State(OpenError),
     /// Signals cannot be received.
     Signals(io::Error),
     /// The system gives no thread or runtime.
@@ -41,6 +44,7 @@ impl fmt::Display for StartError {
             Self::Tls(error) => write!(f, "server.tls: {error}"),
             Self::TlsCert(why) => write!(f, "server.tls.cert: {why}"),
             Self::TlsKey(why) => write!(f, "server.tls.key: {why}"),
+            Self::State(error) => write!(f, "the state {error}"),
             Self::Signals(error) => write!(f, "signals cannot be received: {error}"),
             Self::Thread(error) => write!(f, "no thread could be started: {error}"),
             Self::Panicked => f.write_str("starting failed by a bug of qcc; the log says where"),

@@ -9,6 +9,7 @@
 mod acceptor;
 mod background;
 mod error;
+mod history;
 pub mod lock;
 mod signal;
 mod worker;
@@ -40,7 +41,7 @@ pub struct Options {
     pub events: Events,
     /// Stop on SIGTERM and SIGINT, reload on SIGHUP.
     pub signals: bool,
-    /// Be the file's one proxy: hold its lock.
+    /// Be the file's one proxy: hold its lock, keep its state.
     pub sole: bool,
 }
 

@@ -30,6 +30,7 @@ mod point;
 mod reload;
 mod shutdown;
 mod sources;
+mod state;
 mod stream_failure;
 mod support;
 mod validate;

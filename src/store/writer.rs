@@ -1,0 +1,149 @@
+//! The thread that writes: what waits is one transaction.
+
+use std::io;
+use std::sync::mpsc as blocking;
+use std::thread::ThreadId;
+use std::time::SystemTime;
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc, watch};
+
+use super::PATIENCE;
+use super::error::Failure;
+use super::job::{Job, Tx};
+use super::standing::Standing;
+
+/// Jobs of one commit, so that the first of them does not wait for the last of too many.
+const TOGETHER: usize = 256;
+
+/// The writer's whole life.
+pub(super) struct Writer {
+    /// The failure of the disk that ended writing.
+    connection: Result<Connection, Failure>,
+    waiting: mpsc::Receiver<Box<dyn Job>>,
+    standing: watch::Sender<Standing>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        connection: Connection,
+        waiting: mpsc::Receiver<Box<dyn Job>>,
+        standing: watch::Sender<Standing>,
+    ) -> Self {
+        Self { connection: Ok(connection), waiting, standing }
+    }
+
+    /// Begins; it ends when nobody holds `jobs` any more.
+    pub(super) fn start(self, jobs: mpsc::Sender<Box<dyn Job>>) -> io::Result<Handle> {
+        let (ending, ended) = blocking::channel::<()>();
+        let work = move || {
+            let _ending = ending;
+            self.run();
+        };
+        let thread = std::thread::Builder::new().name("qcc-store".to_owned()).spawn(work)?;
+        Ok(Handle { jobs: Some(jobs), ended: ended.into(), thread: thread.thread().id() })
+    }
+
+    fn run(mut self) {
+        let mut batch = Vec::with_capacity(TOGETHER);
+        while self.waiting.blocking_recv_many(&mut batch, TOGETHER) > 0 {
+            let committed = self.commit(&mut batch);
+            self.judge(&committed);
+            for job in batch.drain(..) {
+                let refused = self.refused(job.as_ref());
+                job.end(refused.and(committed.clone()));
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+        let memory = matches!(*self.standing.borrow(), Standing::Memory { .. });
+        let wanted = batch.iter_mut().filter(|job| !(memory && job.durable()));
+        match &mut self.connection {
+            Ok(connection) => transact(connection, wanted),
+            Err(failed) => Err(failed.clone()),
+        }
+    }
+
+    /// What was to last is not done in memory.
+    fn refused(&self, job: &dyn Job) -> Result<(), Failure> {
+        match &*self.standing.borrow() {
+            Standing::Memory { why } if job.durable() => Err(Failure::Memory(why.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a commit says about the disk.
+    fn judge(&mut self, committed: &Result<(), Failure>) {
+        let why = match committed {
+            Ok(()) => return self.recovered(),
+            Err(failed @ Failure::Disk(why)) => {
+                self.connection = Err(failed.clone());
+                why.clone()
+            }
+            Err(full @ Failure::Full) => full.to_string().into(),
+            Err(_) => return,
+        };
+        self.standing.send_if_modified(|standing| {
+            let news = standing.is_good();
+            if news {
+                tracing::error!(reason = &*why, "state cannot be written; the proxy goes on without");
+                *standing = Standing::ReadOnly { why, since: SystemTime::now() };
+            }
+            news
+        });
+    }
+
+    fn recovered(&self) {
+        self.standing.send_if_modified(|standing| {
+            let news = matches!(standing, Standing::ReadOnly { .. });
+            if news {
+                tracing::info!("state is written again");
+                *standing = Standing::Good;
+            }
+            news
+        });
+    }
+}
+
+/// All jobs in one transaction. An error means that none of them was done.
+fn transact<'a>(connection: &mut Connection, jobs: impl Iterator<Item = &'a mut Box<dyn Job>>) -> Result<(), Failure> {
+    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for job in jobs.filter(|job| !job.abandoned()) {
+        let savepoint = transaction.savepoint()?;
+        match job.run(&Tx::new(&savepoint)) {
+            Ok(()) => savepoint.commit()?,
+            // SQLite may have undone everything already.
+            Err(failure) if failure.is_of_the_storage() => return Err(failure),
+            Err(_) => savepoint.finish()?,
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+/// The line in front of the writer; dropping it waits, for a while, until what was sent is done.
+#[derive(Debug)]
+pub(super) struct Handle {
+    jobs: Option<mpsc::Sender<Box<dyn Job>>>,
+    ended: std::sync::Mutex<blocking::Receiver<()>>,
+    thread: ThreadId,
+}
+
+impl Handle {
+    pub(super) fn jobs(&self) -> &mpsc::Sender<Box<dyn Job>> {
+        self.jobs.as_ref().expect("it is taken only when dropped")
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.jobs = None;
+        // A job may have held the last clone; the writer cannot wait for itself.
+        if std::thread::current().id() != self.thread
+            && let Ok(ended) = self.ended.get_mut()
+        {
+            // It ends by closing its side, or takes too long.
+            let _ = ended.recv_timeout(PATIENCE);
+        }
+    }
+}
