@@ -8,10 +8,12 @@ use super::claude::{EnvArgs, KeyArgs, RunArgs, UseArgs};
 use super::config::ConfigCommand;
 use super::demo::DemoArgs;
 use super::endpoint::EndpointCommand;
+use super::health::HealthCommand;
 use super::init::InitArgs;
 use super::priority::PriorityCommand;
 use super::profile::{AddArgs, DefaultArgs, ListArgs, RemoveArgs, RenameArgs};
 use super::proxy::ProxyCommand;
+use super::queue::QueueCommand;
 use super::validate::ValidateArgs;
 
 /// A configuration-as-code failover proxy with hot reload for Claude Code and every Anthropic Messages client.
@@ -56,6 +58,12 @@ pub(super) enum Command {
     /// Order the profiles into a chain, and say when it moves.
     #[command(subcommand)]
     Priority(PriorityCommand),
+    /// Say how endpoints are checked.
+    #[command(subcommand)]
+    Health(HealthCommand),
+    /// Say how requests wait and are tried again.
+    #[command(subcommand)]
+    Queue(QueueCommand),
     /// Read and change single values of the file, by their path.
     #[command(subcommand)]
     Config(ConfigCommand),

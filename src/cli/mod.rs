@@ -9,10 +9,12 @@ mod demo;
 mod edit;
 mod endpoint;
 mod files;
+mod health;
 mod init;
 mod priority;
 mod profile;
 mod proxy;
+mod queue;
 mod schema;
 mod stdout;
 mod table;
@@ -45,6 +47,8 @@ pub fn run() -> ExitCode {
         Command::Key(args) => claude::key(&args, config),
         Command::Endpoint(endpoint) => endpoint::run(&endpoint, config),
         Command::Priority(priority) => priority::run(&priority, config),
+        Command::Health(health) => health::run(&health, config),
+        Command::Queue(queue) => queue::run(&queue, config),
         Command::Config(command) => config::run(&command, config),
         Command::Proxy(proxy) => proxy::run(&proxy, config),
         Command::Validate(validate) => validate::run(&validate, config),

@@ -6,10 +6,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::edit::{self, EditArgs, Failure, Sheet, Tier};
+use super::edit::{self, EditArgs, Failure, Sheet, Tier, Wishes};
 use super::stdout;
 use crate::config::Config;
-use crate::config::model::Failover;
 use crate::config::units::Dur;
 use crate::patch::{Edit, Path};
 
@@ -94,16 +93,17 @@ pub(super) struct ListArgs {
 pub(super) fn run(command: &PriorityCommand, named: Option<&File>) -> ExitCode {
     match command {
         PriorityCommand::Set(args) => edit::run(named, &args.edit, |sheet| set(sheet, args)),
-        PriorityCommand::Policy(args) if args.wishes().is_empty() => show(named, args.edit.json, policy, policy_json),
-        PriorityCommand::Policy(args) => edit::run(named, &args.edit, |sheet| Ok(change(sheet, args))),
-        PriorityCommand::List(args) => show(named, args.json, list, list_json),
+        PriorityCommand::Policy(args) => {
+            edit::section(named, &args.edit, "failover", args.wishes(), |config| &config.failover)
+        }
+        PriorityCommand::List(args) => show(args, named),
     }
 }
 
-fn show(named: Option<&File>, json: bool, text: fn(&Config) -> String, value: fn(&Config) -> Value) -> ExitCode {
+fn show(args: &ListArgs, named: Option<&File>) -> ExitCode {
     edit::end(Sheet::open(named).and_then(|sheet| {
         let config = sheet.config()?;
-        let shown = if json { format!("{:#}\n", value(config)) } else { text(config) };
+        let shown = if args.json { format!("{:#}\n", list_json(config)) } else { list(config) };
         Ok(stdout::print(&shown, ExitCode::SUCCESS))
     }))
 }
@@ -119,30 +119,13 @@ fn set(sheet: &Sheet, args: &SetArgs) -> Result<Vec<Edit>, Failure> {
 }
 
 impl PolicyArgs {
-    /// What was given, as keys of `failover`.
-    fn wishes(&self) -> Vec<(&'static str, Value)> {
-        let choice = |yes: bool, no: bool| (yes || no).then(|| json!(yes));
-        let wishes = [
-            ("auto_failover", choice(self.auto_failover, self.no_auto_failover)),
-            ("auto_recovery", choice(self.auto_recovery, self.no_auto_recovery)),
-            ("failure_threshold", self.failure_threshold.map(|count| json!(count))),
-            ("cooldown", self.cooldown.map(|cooldown| json!(cooldown))),
-        ];
-        wishes.into_iter().filter_map(|(key, value)| value.map(|value| (key, value))).collect()
+    fn wishes(&self) -> Wishes {
+        Wishes::default()
+            .either("auto_failover", self.auto_failover, self.no_auto_failover)
+            .either("auto_recovery", self.auto_recovery, self.no_auto_recovery)
+            .and("failure_threshold", self.failure_threshold)
+            .and("cooldown", self.cooldown)
     }
-}
-
-fn change(sheet: &Sheet, args: &PolicyArgs) -> Vec<Edit> {
-    let wishes = args.wishes().into_iter().filter(|(key, value)| !says(sheet, key, value));
-    wishes.map(|(key, value)| Edit::Set { path: Path::of(&["failover", key]), value }).collect()
-}
-
-/// Whether the file says so already, perhaps in other words: `300` is `5m`.
-fn says(sheet: &Sheet, key: &str, value: &Value) -> bool {
-    let duration = |value: &Value| serde_json::from_value::<Dur>(value.clone()).ok();
-    sheet.get(&["failover", key]).is_some_and(|now| {
-        now == value || key == "cooldown" && duration(now).is_some() && duration(now) == duration(value)
-    })
 }
 
 /// The profiles of `tier`, in the order of the file.
@@ -152,30 +135,16 @@ fn of(config: &Config, tier: Tier) -> Vec<&str> {
     named.map(|(name, _)| name.as_str()).collect()
 }
 
-fn policy(config: &Config) -> String {
-    let Failover { auto_failover, auto_recovery, failure_threshold, cooldown, .. } = &config.failover;
-    let word = |on: &bool| if *on { "on" } else { "off" };
-    format!(
-        "auto-failover      {}\nauto-recovery      {}\nfailure-threshold  {failure_threshold}\ncooldown           {cooldown}\n",
-        word(auto_failover),
-        word(auto_recovery),
-    )
-}
-
-fn policy_json(config: &Config) -> Value {
-    json!(config.failover)
-}
-
 fn list(config: &Config) -> String {
     let tiers = Tier::value_variants().iter().map(|tier| {
         let names = of(config, *tier);
         let names = if names.is_empty() { "-".to_owned() } else { names.join(", ") };
         format!("{:17}  {names}\n", tier.as_str())
     });
-    format!("{}\n{}", tiers.collect::<String>(), policy(config))
+    format!("{}\n{}", tiers.collect::<String>(), edit::shown(&config.failover))
 }
 
 fn list_json(config: &Config) -> Value {
     let tiers = Tier::value_variants().iter().map(|tier| (tier.as_str().to_owned(), json!(of(config, *tier))));
-    json!({ "tiers": tiers.collect::<serde_json::Map<_, _>>(), "policy": policy_json(config) })
+    json!({ "tiers": tiers.collect::<serde_json::Map<_, _>>(), "policy": config.failover })
 }

@@ -236,6 +236,28 @@ fn the_chain_is_ordered_and_its_policy_set() {
 }
 
 #[test]
+fn checks_and_the_queue_are_set_by_flags_and_shown_without() {
+    let desk = Desk::with(FILE);
+    desk.edit("health config --disable --interval 30 --recovery-interval 5s --timeout 10s --probe models");
+    desk.edit("health config --enable --disable-weight-adjustment --min-checks 5 --model small");
+    let shown = desk.qcc("health config").done();
+    let words: Vec<&str> = shown.split_whitespace().collect();
+    let times = ["enabled", "on", "interval", "30s", "recovery-interval", "5s", "timeout", "10s", "probe", "models"];
+    assert_eq!(words, [times.as_slice(), &["model", "small", "adjust-weights", "off", "min-checks", "5"]].concat());
+    desk.nothing("health config --interval 30s --enable-weight-adjustment --disable-weight-adjustment");
+    desk.edit("queue config --disable --hold 0 --strategy fixed --base 2s --max-delay 1m --max-retries 0 --no-reuse");
+    desk.edit("queue config --enable --keep 1h --max-entries 10 --reuse");
+    let json: Value = serde_json::from_str(&desk.qcc("queue config --json").done()).expect("JSON");
+    let values =
+        ["enabled", "hold", "strategy", "max_retries", "keep", "max_entries", "reuse"].map(|key| json[key].clone());
+    let expected = serde_json::json!([true, "0s", "fixed", 0, "1h", 10, true]);
+    assert_eq!(Value::from(values.to_vec()), expected);
+    assert!(desk.text().starts_with(FILE.trim_end()), "{}", desk.text());
+    desk.qcc("queue config --strategy sometimes").failed(2, "exponential, fixed, immediate");
+    desk.qcc("health config --min-checks 0").failed(1, "health.min_checks");
+}
+
+#[test]
 fn the_workflow_of_the_original_runs_word_for_word() {
     let desk = Desk::empty();
     assert_eq!(desk.qcc("init --yes").code, Some(0));

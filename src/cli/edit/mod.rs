@@ -10,6 +10,7 @@ mod endpoint;
 mod failure;
 mod fields;
 mod report;
+mod section;
 mod sheet;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub(super) use endpoint::Endpoint;
 pub(super) use failure::{Failure, end};
 pub(super) use fields::{AccessArgs, ShareArgs, Tier};
 pub(super) use report::name as name_in_patch;
+pub(super) use section::{Wishes, section, shown};
 pub(super) use sheet::Sheet;
 
 /// What can be said to every editing command.
