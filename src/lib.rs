@@ -23,6 +23,7 @@
 //! - [`app`]: start, run, stop; the only place that wires.
 //! - [`cli`]: words in, words out.
 //! - [`patch`]: a wish, the smallest change of the file's text that fulfils it, and its safe writing.
+//! - [`import`]: other tools' files, in the words of a `qcc.yaml`.
 //! - [`simulate`]: simulated Anthropic endpoints, for the demo.
 //! - Ground: [`net`] (sockets, TLS), [`store`] (durable state), [`limit`] (shared bounds), [`telemetry`] (events, log,
 //!   redaction), [`time`].
@@ -51,6 +52,7 @@ pub mod config;
 pub mod dispatch;
 pub mod failover;
 pub mod health;
+pub mod import;
 pub mod limit;
 pub mod net;
 pub mod patch;

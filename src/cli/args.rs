@@ -9,6 +9,7 @@ use super::config::ConfigCommand;
 use super::demo::DemoArgs;
 use super::endpoint::EndpointCommand;
 use super::health::HealthCommand;
+use super::import::ImportArgs;
 use super::init::InitArgs;
 use super::priority::PriorityCommand;
 use super::profile::{AddArgs, DefaultArgs, ListArgs, RemoveArgs, RenameArgs};
@@ -34,6 +35,8 @@ pub(super) enum Command {
     Demo(DemoArgs),
     /// Write a commented starter qcc.yaml; never overwrites one.
     Init(InitArgs),
+    /// Take over what another tool was set up with.
+    Import(ImportArgs),
     /// Add a profile.
     Add(AddArgs),
     /// List the profiles of the file.

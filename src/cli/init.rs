@@ -23,11 +23,13 @@ use clap::Args;
 
 use self::consent::Consent;
 use self::found::Found;
-use self::layer::{PLACEHOLDER, Surroundings};
-use self::plan::{Names, Plan};
+use self::layer::Surroundings;
+use self::plan::Plan;
 use self::starter::SCHEMA;
 use super::files;
 use crate::config::{Secret, Severity, load_bytes, schema};
+use crate::import::Names;
+use crate::import::claude::PLACEHOLDER;
 
 /// The variable that a new file refers to when nothing else is taken over.
 const USUAL: &str = "ANTHROPIC_API_KEY";
@@ -103,7 +105,8 @@ fn init(args: &InitArgs, config: Option<&Path>) -> Result<(), InitError> {
     found.notes.iter().for_each(|note| eprintln!("{note}"));
     let chosen = Consent::of(args.yes).choose(&found.findings);
     let stored = files::env_lines(directory).map_err(|e| InitError::Io(directory.join(".env"), e))?;
-    let names = Names { stored: &stored, is_set: &|name| std::env::var_os(name).is_some() };
+    let env = |name: &str| std::env::var_os(name).map(|value| Secret::new(value.to_string_lossy()));
+    let names = Names { stored: &stored, env: &env };
     let plan = Plan::new(&chosen, &names);
     check(&path, &plan.text)?;
     write(&path, directory, &plan)?;

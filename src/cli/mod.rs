@@ -10,6 +10,7 @@ mod edit;
 mod endpoint;
 mod files;
 mod health;
+mod import;
 mod init;
 mod priority;
 mod profile;
@@ -36,6 +37,7 @@ pub fn run() -> ExitCode {
         // One line per command; each lives in a file of its noun.
         Command::Demo(demo) => demo::run(&demo),
         Command::Init(init) => init::run(&init, config),
+        Command::Import(args) => import::run(&args, config),
         Command::Add(add) => profile::add(&add, config),
         Command::List(list) => profile::list(&list, config),
         Command::Remove(remove) => profile::remove(&remove, config),

@@ -18,6 +18,7 @@ mod harness;
 mod headers;
 mod hold;
 mod house;
+mod import;
 mod init;
 mod lifecycle;
 mod limits;

@@ -9,11 +9,20 @@ pub(in crate::cli) fn confirm(question: &str, yes: bool, args: &EditArgs) -> Res
     if yes || args.dry_run {
         return Ok(());
     }
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    if !somebody_is_here() {
         return Err(Failure::CouldNot(format!("{question} Nobody is here to answer: pass --yes")));
     }
     let agreed = ask(&mut io::stdin().lock(), question);
     if agreed { Ok(()) } else { Err(Failure::Refused("nothing was changed".to_owned())) }
+}
+
+/// Whether somebody is there and says yes to `question`.
+pub(in crate::cli) fn agrees(question: &str) -> bool {
+    somebody_is_here() && ask(&mut io::stdin().lock(), question)
+}
+
+fn somebody_is_here() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 /// `[y/N]`: what is taken away needs a yes.

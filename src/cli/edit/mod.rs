@@ -17,11 +17,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::{Map, Value};
 
+use super::files;
 use crate::config::locate;
-use crate::patch::{self, Edit};
+use crate::patch::{self, Edit, Patch};
 
-pub(super) use consent::confirm;
+pub(super) use consent::{agrees, confirm};
 pub(super) use endpoint::Endpoint;
 pub(super) use failure::{Failure, end};
 pub(super) use fields::{AccessArgs, ShareArgs, Tier};
@@ -57,17 +59,45 @@ pub(super) fn run(
 
 /// Plans `edits`, writes the result unless it is a rehearsal, and prints the change.
 pub(super) fn apply(sheet: &Sheet, edits: &[Edit], args: &EditArgs) -> Result<ExitCode, Failure> {
-    let patch = patch::plan(&sheet.loaded, edits)?;
+    apply_with(sheet, edits, args, &Map::new())
+}
+
+/// The same; the document of `--json` also says `facts`.
+pub(super) fn apply_with(
+    sheet: &Sheet,
+    edits: &[Edit],
+    args: &EditArgs,
+    facts: &Map<String, Value>,
+) -> Result<ExitCode, Failure> {
+    let patch = sheet.plan(edits)?;
     let withheld = !args.show_secrets && patch.withholds();
-    let diff = patch.diff(&report::name(&sheet.loaded.path), args.show_secrets);
+    let diff = report::diff(sheet, &patch, args.show_secrets);
     if let Some(path) = &args.patch_out {
         save(path, &diff, withheld)?;
     }
     if !args.dry_run {
-        patch::write(&sheet.loaded.path, &patch)?;
+        write(sheet, &patch)?;
     }
-    let report = report::Report { loaded: &sheet.loaded, patch: &patch, diff: &diff, written: !args.dry_run, withheld };
-    Ok(if args.json { report.json() } else { report.print() })
+    let report = report::Report { sheet, patch: &patch, diff: &diff, written: !args.dry_run, withheld };
+    Ok(if args.json { report.json(facts) } else { report.print() })
+}
+
+/// That `edits` can be done.
+pub(super) fn check(sheet: &Sheet, edits: &[Edit]) -> Result<(), Failure> {
+    Ok(sheet.plan(edits).map(drop)?)
+}
+
+fn write(sheet: &Sheet, patch: &Patch) -> Result<(), Failure> {
+    let file = sheet.path();
+    if !sheet.new {
+        return Ok(patch::write(file, patch)?);
+    }
+    files::create(file, &patch.after).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Failure::Refused(format!("`{}` appeared meanwhile; nothing was written, try again", file.display()))
+        }
+        _ => Failure::CouldNot(format!("`{}`: {error}", file.display())),
+    })
 }
 
 fn save(path: &Path, diff: &str, withheld: bool) -> Result<(), Failure> {
@@ -79,7 +109,9 @@ fn save(path: &Path, diff: &str, withheld: bool) -> Result<(), Failure> {
 }
 
 fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
-    let cwd = std::env::current_dir()
-        .map_err(|error| Failure::CouldNot(format!("the current directory is gone: {error}")))?;
-    locate(named, &|name| std::env::var_os(name), &cwd).map_err(|error| Failure::CouldNot(error.to_string()))
+    locate(named, &|name| std::env::var_os(name), &cwd()?).map_err(|error| Failure::CouldNot(error.to_string()))
+}
+
+fn cwd() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|error| Failure::CouldNot(format!("the current directory is gone: {error}")))
 }

@@ -3,15 +3,16 @@
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
+use super::Sheet;
 use crate::cli::stdout;
-use crate::config::{Diagnostic, Loaded, Severity};
+use crate::config::{Diagnostic, Severity};
 use crate::patch::Patch;
 
 /// A change that was planned, and perhaps written.
 pub(super) struct Report<'r> {
-    pub(super) loaded: &'r Loaded,
+    pub(super) sheet: &'r Sheet,
     pub(super) patch: &'r Patch,
     pub(super) diff: &'r str,
     pub(super) written: bool,
@@ -20,14 +21,15 @@ pub(super) struct Report<'r> {
 }
 
 impl Report<'_> {
-    /// The patch to stdout, the rest to stderr.
+    /// The patch, or the whole of a new file, to stdout; the rest to stderr.
     pub(super) fn print(&self) -> ExitCode {
-        let path = self.loaded.path.display();
+        let path = self.sheet.path().display();
         if self.patch.is_empty() {
             eprintln!("Nothing to change: {path} says so already.");
             return ExitCode::SUCCESS;
         }
-        let code = stdout::print(self.diff, ExitCode::SUCCESS);
+        let shown = if self.sheet.new { &self.patch.after } else { self.diff };
+        let code = stdout::print(shown, ExitCode::SUCCESS);
         if self.withheld {
             eprintln!("A key in clear is blanked, so this patch does not apply; --show-secrets prints it.");
         }
@@ -40,30 +42,41 @@ impl Report<'_> {
         code
     }
 
-    /// One JSON document.
-    pub(super) fn json(&self) -> ExitCode {
+    /// One JSON document, `facts` among the rest.
+    pub(super) fn json(&self, facts: &Map<String, Value>) -> ExitCode {
         let warnings = self.warnings().into_iter();
         let warnings = warnings.map(|warning| {
             json!({ "code": warning.code, "path": warning.path, "message": warning.message, "help": warning.help })
         });
         let changed = !self.patch.is_empty();
-        let document = json!({
-            "file": self.loaded.path,
+        let mut document = json!({
+            "file": self.sheet.path(),
             "changed": changed,
             "written": changed && self.written,
             "diff": self.diff,
             "withheld": self.withheld,
             "warnings": warnings.collect::<Vec<_>>(),
         });
+        document.as_object_mut().into_iter().for_each(|document| document.extend(facts.clone()));
         stdout::print(&format!("{document:#}\n"), ExitCode::SUCCESS)
     }
 
     /// The warnings that the change brings.
     fn warnings(&self) -> Vec<&Diagnostic> {
-        let known =
-            |new: &Diagnostic| self.loaded.diagnostics.iter().any(|old| (old.code, &old.path) == (new.code, &new.path));
+        let known = |new: &Diagnostic| {
+            self.sheet.loaded.diagnostics.iter().any(|old| (old.code, &old.path) == (new.code, &new.path))
+        };
         let new = self.patch.diagnostics.iter();
         new.filter(|new| new.severity == Severity::Warning && !known(new)).collect()
+    }
+}
+
+/// The change as a patch.
+pub(super) fn diff(sheet: &Sheet, patch: &Patch, show_secrets: bool) -> String {
+    let diff = patch.diff(&name(sheet.path()), show_secrets);
+    match diff.split_once('\n') {
+        Some((_, rest)) if sheet.new => format!("--- /dev/null\n{rest}"),
+        _ => diff,
     }
 }
 

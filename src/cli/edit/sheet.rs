@@ -4,25 +4,41 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{Endpoint, Failure, find};
-use crate::config::{Config, Loaded, load, secrets};
-use crate::patch::{self, Edit, Step};
+use super::{Endpoint, Failure, cwd, find};
+use crate::config::{Config, Loaded, load, load_bytes, secrets};
+use crate::patch::{self, Edit, Patch, PatchError, Step};
 
 /// A file that was read, and what it says as written. A file with errors can be repaired by edits, so none is refused here.
 pub(in crate::cli) struct Sheet {
     pub(super) loaded: Loaded,
+    /// Whether there is no file yet; what was loaded is what a new one begins with.
+    pub(super) new: bool,
     value: Value,
 }
 
 impl Sheet {
     /// Reads the file that is meant.
     pub(in crate::cli) fn open(named: Option<&Path>) -> Result<Self, Failure> {
-        let loaded = load(&find(named)?);
+        Self::read(&find(named)?)
+    }
+
+    /// Reads the file that is meant; where there is none, begins one with `text`.
+    pub(in crate::cli) fn open_or_new(named: Option<&Path>, text: &str) -> Result<Self, Failure> {
+        let path = find(named).or_else(|_| cwd().map(|cwd| cwd.join("qcc.yaml")))?;
+        if path.symlink_metadata().is_ok() {
+            return Self::read(&path);
+        }
+        let loaded = load_bytes(&path, text.as_bytes());
+        Ok(Self { value: loaded.to_value(), loaded, new: true })
+    }
+
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let loaded = load(path);
         if loaded.unread() {
             let why = loaded.diagnostics.first().map_or("unreadable", |diagnostic| &diagnostic.message);
             return Err(Failure::CouldNot(format!("`{}`: {why}", loaded.path.display())));
         }
-        Ok(Self { value: loaded.to_value(), loaded })
+        Ok(Self { value: loaded.to_value(), loaded, new: false })
     }
 
     /// The file.
@@ -43,9 +59,15 @@ impl Sheet {
         keys.iter().try_fold(&self.value, |value, key| value.get(key))
     }
 
+    /// What `edits` make of the file.
+    pub(super) fn plan(&self, edits: &[Edit]) -> Result<Patch, PatchError> {
+        let patch = patch::plan(&self.loaded, edits)?;
+        Ok(if self.new { Patch { before: "".into(), ..patch } } else { patch })
+    }
+
     /// Whether `edit` makes a file without further errors.
     pub(in crate::cli) fn accepts(&self, edit: &Edit) -> bool {
-        patch::plan(&self.loaded, std::slice::from_ref(edit)).is_ok()
+        self.plan(std::slice::from_ref(edit)).is_ok()
     }
 
     /// Whether `edit` puts a key in clear into the file.

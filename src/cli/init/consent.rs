@@ -2,7 +2,8 @@
 
 use std::io::{self, BufRead, IsTerminal as _, Write as _};
 
-use super::found::{ANTHROPIC, Credential, Finding};
+use super::found::{Credential, Finding};
+use crate::import::address::ANTHROPIC;
 
 /// Whether to take something over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

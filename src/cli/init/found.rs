@@ -9,14 +9,12 @@
 
 use std::path::PathBuf;
 
-use http::Uri;
-
-use super::layer::{Layer, Source, Surroundings, is_loopback, layers};
+use super::layer::{Layer, Source, Surroundings, layers};
 use crate::config::Secret;
 use crate::config::model::Auth;
+use crate::import::address::{self, ANTHROPIC};
+use crate::import::key;
 
-/// Where requests go when nothing says otherwise.
-pub(super) const ANTHROPIC: &str = "https://api.anthropic.com";
 /// A credential as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Credential {
@@ -78,9 +76,9 @@ fn finding(layers: &[Layer], index: usize, name: &'static str) -> Result<Finding
     let text = layer.credential(name).unwrap_or_default();
     let base_url = address(layers, &layer.source)?;
     let credential = match (&layer.source, name) {
-        (_, "apiKeyHelper") => Credential::Helper(helper(text)?),
+        (_, "apiKeyHelper") => Credential::Helper(key::helper(text)?),
         (Source::Environment, _) => Credential::Variable,
-        _ => Credential::Key(key(text)?),
+        _ => Credential::Key(key::literal(text)?),
     };
     // The helper's key is sent both ways by Claude Code; other providers mostly read the second.
     let bearer = name == "ANTHROPIC_AUTH_TOKEN" || (name == "apiKeyHelper" && base_url != ANTHROPIC);
@@ -93,42 +91,15 @@ fn address(layers: &[Layer], source: &Source) -> Result<String, &'static str> {
     let from_project = matches!(source, Source::Project(_));
     let mut heard = layers.iter().filter(|layer| from_project || !matches!(layer.source, Source::Project(_)));
     let url = heard.find_map(|layer| layer.values.base_url.as_deref());
-    url.map_or(Ok(ANTHROPIC.to_owned()), usable)
-}
-
-/// `url` without its trailing slash, if a `base_url` may look so.
-fn usable(url: &str) -> Result<String, &'static str> {
-    let parsed: Uri = url.parse().map_err(|_| "ANTHROPIC_BASE_URL is not a URL")?;
-    let (Some(scheme), Some(authority)) = (parsed.scheme_str(), parsed.authority()) else {
-        return Err("ANTHROPIC_BASE_URL is not a URL");
-    };
-    if authority.as_str().contains('@') || parsed.query().is_some() || url.contains('#') {
-        return Err("ANTHROPIC_BASE_URL has a user name, a query or a fragment");
-    }
-    if scheme == "https" || (scheme == "http" && is_loopback(authority)) {
-        return Ok(url.trim_end_matches('/').to_owned());
-    }
-    Err("ANTHROPIC_BASE_URL is not https; see `allow_plaintext`")
-}
-
-/// A key that a header can carry, and a line of `.env` without quoting.
-fn key(text: &str) -> Result<Secret, &'static str> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"'\"`\\#$".contains(&byte));
-    plain.then(|| Secret::new(text)).ok_or("it has characters that no key has")
-}
-
-/// A command that may stand in a file meant for git.
-fn helper(text: &str) -> Result<String, &'static str> {
-    let plain = !text.contains("sk-") && !text.contains(char::is_control);
-    plain.then(|| text.to_owned()).ok_or("it seems to contain a key, and qcc.yaml is meant for git")
+    url.map_or(Ok(ANTHROPIC.to_owned()), address::base_url)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
-    use super::super::layer::PLACEHOLDER;
     use super::*;
+    use crate::import::claude::PLACEHOLDER;
 
     /// Looks around in a project and a home with these settings, and these variables.
     fn look_at(project: &str, user: &str, env: &[(&str, &str)]) -> Found {

@@ -5,14 +5,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use http::Uri;
-use http::uri::Authority;
 use serde_json::Value;
 
-/// What clients of qcc send in the place of a key.
-pub(super) const PLACEHOLDER: &str = "proxy-managed";
-/// The port qcc listens on unless told otherwise.
-const PORT: u16 = 7860;
+use crate::import::address::is_qcc;
+use crate::import::claude::{self, PLACEHOLDER};
+
 /// More than any settings file has.
 const SETTINGS_CAP: u64 = 1 << 20;
 
@@ -94,13 +91,12 @@ fn settings(path: &Path, helper_counts: bool) -> Result<Values, String> {
         return Ok(Values::default());
     }
     let value = read(path)?;
-    let text = |value: &Value| value.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-    let variable = |name| value.pointer(&format!("/env/{name}")).and_then(text);
+    let variable = |name| claude::variable(&value, name);
     let values = Values {
         base_url: variable("ANTHROPIC_BASE_URL"),
         auth_token: variable("ANTHROPIC_AUTH_TOKEN"),
         api_key: variable("ANTHROPIC_API_KEY"),
-        helper: value.get("apiKeyHelper").filter(|_| helper_counts).and_then(text),
+        helper: claude::helper(&value).filter(|_| helper_counts),
     };
     Ok(values.without_qcc())
 }
@@ -144,16 +140,4 @@ impl Layer {
             Source::User(path) | Source::Project(path) => Some(path.clone()),
         }
     }
-}
-
-/// Whether `authority` is this machine by a loopback name.
-pub(super) fn is_loopback(authority: &Authority) -> bool {
-    let host = authority.host().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Whether `url` is qcc's own usual address.
-fn is_qcc(url: &str) -> bool {
-    let authority = url.parse::<Uri>().ok().and_then(|uri| uri.authority().cloned());
-    authority.is_some_and(|authority| is_loopback(&authority) && authority.port_u16() == Some(PORT))
 }

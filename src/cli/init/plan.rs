@@ -4,6 +4,8 @@ use super::found::{Credential, Finding};
 use super::layer::Source;
 use super::starter::{self, Reference, Start};
 use crate::config::Secret;
+use crate::import::address::label;
+use crate::import::{Names, free};
 
 /// What will be written.
 #[derive(Debug)]
@@ -12,14 +14,6 @@ pub(super) struct Plan {
     pub(super) text: String,
     /// Lines to add to `.env`.
     pub(super) keys: Vec<(String, Secret)>,
-}
-
-/// Variable names that have a meaning already.
-pub(super) struct Names<'a> {
-    /// Lines of the `.env` beside the file.
-    pub(super) stored: &'a [(String, Secret)],
-    /// Whether the environment, which wins over `.env`, has a variable.
-    pub(super) is_set: &'a dyn Fn(&str) -> bool,
 }
 
 impl Plan {
@@ -32,7 +26,10 @@ impl Plan {
             let key = match &finding.credential {
                 Credential::Variable => Reference::Env(finding.name.to_owned()),
                 Credential::Helper(text) => Reference::Shell(text.clone()),
-                Credential::Key(key) => Reference::Env(names.store(finding.name, key, &mut keys)),
+                // Not the plain name: the shell may hold a placeholder for Claude Code under it, and the environment wins.
+                Credential::Key(key) => {
+                    Reference::Env(names.store(&format!("QCC_{}", finding.name), key, &|_| false, &mut keys))
+                }
             };
             starts.push(start(finding, id, key));
         }
@@ -43,43 +40,12 @@ impl Plan {
     }
 }
 
-impl Names<'_> {
-    /// The name under which `.env` holds `key`: one that is there with this very key, or one of the `new` lines.
-    fn store(&self, name: &str, key: &Secret, new: &mut Vec<(String, Secret)>) -> String {
-        // Not the plain name: the shell may hold a placeholder for Claude Code under it, and the environment wins.
-        let wanted = format!("QCC_{name}");
-        let same =
-            |(known, held): &&(String, Secret)| held == key && known.starts_with(&wanted) && !(self.is_set)(known);
-        if let Some((known, _)) = self.stored.iter().find(same) {
-            return known.clone();
-        }
-        let unused = |name: &str| !(self.is_set)(name) && self.stored.iter().all(|(known, _)| known != name);
-        let name = free(&wanted, "_", unused);
-        new.push((name.clone(), key.clone()));
-        name
-    }
-}
-
 fn start(finding: &Finding, id: String, key: Reference) -> Start {
     let from = match finding.source {
         Source::Environment => "the environment",
         Source::User(_) | Source::Project(_) => "Claude Code's settings",
     };
     Start { id, base_url: finding.base_url.clone(), key, auth: finding.auth, from: Some(from) }
-}
-
-/// `name`, or the first of `name-2`, `name-3` and so on that is free.
-fn free(name: &str, dash: &str, is_free: impl Fn(&str) -> bool) -> String {
-    let numbered = (2_u32..).map(|n| format!("{name}{dash}{n}"));
-    std::iter::once(name.to_owned()).chain(numbered).find(|name| is_free(name)).expect("numbers do not run out")
-}
-
-/// An endpoint's id: its host, without what most hosts begin with.
-fn label(base_url: &str) -> String {
-    let uri = base_url.parse::<http::Uri>().ok();
-    let host = uri.as_ref().and_then(http::Uri::host).unwrap_or("endpoint").trim_matches(['[', ']']);
-    let host = host.strip_prefix("api.").unwrap_or(host);
-    host.strip_suffix("anthropic.com").map_or(host, |_| "anthropic").to_owned()
 }
 
 #[cfg(test)]
@@ -103,7 +69,7 @@ mod tests {
         loaded.config.expect("no diagnostics")
     }
 
-    const NOTHING: Names<'static> = Names { stored: &[], is_set: &|_| false };
+    const NOTHING: Names<'static> = Names { stored: &[], env: &|_| None };
 
     #[test]
     fn with_nothing_chosen_it_refers_to_the_usual_variable() {
@@ -163,12 +129,12 @@ mod tests {
         let key = Secret::new("new");
         let chosen = finding("ANTHROPIC_API_KEY", Credential::Key(key.clone()), "https://r.example", Auth::XApiKey);
         let stored = [("QCC_ANTHROPIC_API_KEY".to_owned(), Secret::new("old"))];
-        let is_set = |name: &str| name == "QCC_ANTHROPIC_API_KEY_2";
-        let plan = Plan::new(&[&chosen], &Names { stored: &stored, is_set: &is_set });
+        let env = |name: &str| (name == "QCC_ANTHROPIC_API_KEY_2").then(|| Secret::new("other"));
+        let plan = Plan::new(&[&chosen], &Names { stored: &stored, env: &env });
         assert_eq!(plan.keys, [("QCC_ANTHROPIC_API_KEY_3".to_owned(), key.clone())]);
 
         let stored = [("QCC_ANTHROPIC_API_KEY".to_owned(), key)];
-        let plan = Plan::new(&[&chosen], &Names { stored: &stored, is_set: &|_| false });
+        let plan = Plan::new(&[&chosen], &Names { stored: &stored, env: &|_| None });
         assert!(plan.keys.is_empty() && plan.text.contains("env: QCC_ANTHROPIC_API_KEY "), "{}", plan.text);
     }
 

@@ -76,7 +76,7 @@ impl Start {
     pub(super) fn usual() -> Self {
         Self {
             id: "anthropic".to_owned(),
-            base_url: super::found::ANTHROPIC.to_owned(),
+            base_url: crate::import::address::ANTHROPIC.to_owned(),
             key: Reference::Env("ANTHROPIC_API_KEY".to_owned()),
             auth: Auth::XApiKey,
             from: None,
