@@ -36,3 +36,4 @@ mod state;
 mod stream_failure;
 mod support;
 mod validate;
+mod workflow;

@@ -74,6 +74,26 @@ pub(super) fn apply_with(
     args: &EditArgs,
     facts: &Map<String, Value>,
 ) -> Result<ExitCode, Failure> {
+    carry_out(sheet, edits, args, facts, || Ok(()))
+}
+
+/// The same, with something that has to be done right before the result is written, and only then.
+pub(super) fn apply_after(
+    sheet: &Sheet,
+    edits: &[Edit],
+    args: &EditArgs,
+    first: impl FnOnce() -> Result<(), Failure>,
+) -> Result<ExitCode, Failure> {
+    carry_out(sheet, edits, args, &Map::new(), first)
+}
+
+fn carry_out(
+    sheet: &Sheet,
+    edits: &[Edit],
+    args: &EditArgs,
+    facts: &Map<String, Value>,
+    first: impl FnOnce() -> Result<(), Failure>,
+) -> Result<ExitCode, Failure> {
     let patch = sheet.plan(edits)?;
     let withheld = !args.show_secrets && patch.withholds();
     let diff = report::diff(sheet, &patch, args.show_secrets);
@@ -81,6 +101,7 @@ pub(super) fn apply_with(
         save(path, &diff, withheld)?;
     }
     if !args.dry_run {
+        first()?;
         write(sheet, &patch)?;
     }
     let report = report::Report { sheet, patch: &patch, diff: &diff, written: !args.dry_run, withheld };
