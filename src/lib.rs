@@ -16,11 +16,10 @@
 //! - [`config`]: what the file says, and everything wrong with it.
 //! - [`snapshot`]: the running configuration; building, watching, secrets, and the one task that publishes.
 //! - [`proxy`]: the downstream side of a request.
-//! - [`queue`]: what happens to a request that nobody can answer now.
+//! - [`queue`]: what happens to a request that nobody can answer now: it waits, then it is stored and tried again.
 //! - [`dispatch`]: one request, a few attempts, one answer.
 //! - [`upstream`]: who can answer, and how well it goes.
 //! - [`failover`]: which profile is active, and why it changed.
-//! - [`admin`]: what a running proxy shows and takes, over its control socket.
 //! - [`app`]: start, run, stop; the only place that wires.
 //! - [`cli`]: words in, words out.
 //! - [`patch`]: a wish, the smallest change of the file's text that fulfils it, and its safe writing.
@@ -47,7 +46,6 @@
 //! active, by *failover*, *recovery*, *reload* or by hand. *snapshot*: what runs; *generation* counts accepted files,
 //! *epoch* every publication. *upstream* is towards endpoints, *downstream* towards the *client*.
 
-pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -50,6 +50,8 @@ pub struct Call {
     pub deadline: Instant,
     /// The memory its body takes up.
     pub room: Option<Share>,
+    /// It was stored: no client waits for it, and no credential of a client's is with it.
+    pub stored: bool,
 }
 
 /// Hop-by-hop headers and the client's credential for qcc: never forwarded.

@@ -52,6 +52,12 @@ pub fn farewell(
     }
 }
 
+/// Our words for a request that is kept and tried again under the name `id`.
+pub fn queued(last: Option<&Attempted>, soonest: Option<Duration>, id: &str) -> Refusal {
+    let refusal = unavailable(last, soonest);
+    Refusal { message: format!("{}; the request is queued as {id}", refusal.message), ..refusal }
+}
+
 fn unavailable(last: Option<&Attempted>, soonest: Option<Duration>) -> Refusal {
     let whole = |soonest: Duration| soonest.as_secs() + u64::from(soonest.subsec_nanos() > 0);
     let advice = soonest.map_or(USUAL_ADVICE, whole).clamp(1, LONGEST_ADVICE);

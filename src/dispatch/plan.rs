@@ -74,6 +74,17 @@ impl Plan {
         self
     }
 
+    /// The same plan for a request without a client: endpoints that are `barred` are not asked, and nobody twice.
+    #[must_use]
+    pub fn barring(mut self, barred: impl Fn(&Endpoint) -> bool) -> Self {
+        for endpoint in self.profiles.iter().flat_map(|profile| &profile.endpoints).filter(|endpoint| barred(endpoint))
+        {
+            self.tried.insert(endpoint);
+        }
+        self.repeated = true;
+        self
+    }
+
     /// An endpoint that admits and was not asked yet.
     pub fn first_chance(&mut self, picker: &mut Picker, ask: &Ask<'_>, now: Moment) -> Option<Ticket> {
         self.admitting(picker, ask, now)

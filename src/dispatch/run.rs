@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Attempted, Held};
 use super::call::{Call, Kind, downward};
-use super::failure::{Farewell, farewell};
+use super::failure::{Farewell, farewell, queued};
 use super::flight::{Asker, Flight};
 use super::journal::Journal;
 use super::plan::{Plan, Step};
@@ -37,6 +37,7 @@ const SHORT_REST: Duration = Duration::from_mins(1);
 const QCC_ENDPOINT: HeaderName = HeaderName::from_static("qcc-endpoint");
 const QCC_PROFILE: HeaderName = HeaderName::from_static("qcc-profile");
 const QCC_ATTEMPTS: HeaderName = HeaderName::from_static("qcc-attempts");
+const QCC_QUEUED: HeaderName = HeaderName::from_static("qcc-queued");
 
 /// What follows from an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,10 @@ pub(super) struct Run<'a> {
     leave: Option<Flight>,
     /// How often nobody was left to ask.
     rounds: u32,
+    /// Some endpoint that was asked admitted it as one that is not in doubt.
+    is_tried: bool,
+    /// The endpoint that was asked last was sent the client's own credential.
+    is_theirs: bool,
 }
 
 impl<'a> Run<'a> {
@@ -98,6 +103,8 @@ impl<'a> Run<'a> {
             failed: SmallVec::new(),
             leave: None,
             rounds: 0,
+            is_tried: false,
+            is_theirs: false,
         }
     }
 
@@ -152,7 +159,7 @@ impl<'a> Run<'a> {
     /// What follows from an attempt.
     pub(super) fn judge(&mut self, flight: &Flight, attempted: &Attempted) -> Verdict {
         let endpoint = flight.endpoint();
-        let theirs = matches!(endpoint.credential, Credential::Passthrough) && refuses_client(attempted);
+        let theirs = is_passthrough(endpoint) && refuses_client(attempted);
         let answer = attempted.answer.is_some() && (theirs || !attempted.outcome.next_endpoint());
         if answer && !self.should_ask_signer(endpoint, attempted) { Verdict::Answer } else { Verdict::Next }
     }
@@ -229,6 +236,33 @@ impl<'a> Run<'a> {
         is_worn(&self.failed, endpoint)
     }
 
+    /// Whether some endpoint that was not in doubt was asked.
+    pub(super) fn is_tried(&self) -> bool {
+        self.is_tried
+    }
+
+    /// Whether nobody could answer for reasons that are not the client's and may pass.
+    pub(super) fn may_pass(&self) -> bool {
+        let passing = self.last.as_ref().is_none_or(|last| !matches!(last.outcome, Outcome::Client | Outcome::Model));
+        let (ask, now) = (self.asker.ask(), Moment::now());
+        let hopeless = |why| matches!(why, Why::NoKey | Why::DeadKey | Why::Model);
+        let hope = |endpoint: &Arc<Endpoint>| {
+            !is_passthrough(endpoint) && !eligible(endpoint, &ask, now).is_err_and(|blocked| hopeless(blocked.why))
+        };
+        self.call.kind == Kind::Messages && passing && !self.is_theirs && self.endpoints().any(hope)
+    }
+
+    /// Nobody could answer, and the request is kept under this name: what the client is told.
+    pub(super) fn farewell_queued(self, id: &str) -> Response<Body> {
+        let now = Moment::now();
+        let soonest = soonest_return(self.plan.endpoints(), &self.asker.ask(), now).map(|at| at.since(now));
+        let refusal = queued(self.last.as_ref(), soonest, id);
+        let mut response = refusal.response();
+        self.sign(response.headers_mut(), None);
+        insert(response.headers_mut(), QCC_QUEUED, id);
+        self.journal.close(response, refusal.reason)
+    }
+
     /// Nobody could answer: what the client is told.
     pub(super) fn farewell(mut self) -> Response<Body> {
         let now = Moment::now();
@@ -273,6 +307,8 @@ impl<'a> Run<'a> {
     fn flight(&mut self, ticket: Ticket) -> Flight {
         self.attempts += 1;
         self.asked = Instant::now();
+        self.is_tried |= ticket.is_regular();
+        self.is_theirs = is_passthrough(ticket.endpoint());
         let own = ticket.endpoint().max_failures;
         let threshold = own.unwrap_or(self.snapshot.config.failover.failure_threshold);
         let policy = Policy { threshold, sole: self.snapshot.sole };
@@ -390,7 +426,13 @@ fn plan(shared: &Shared, snapshot: &Snapshot, call: &Call, now: Moment) -> (Plan
     let avoided = session.and_then(|session| shared.affinity.avoided(session, now));
     let signer = sticky.as_ref().map(|sticky| sticky.endpoint.clone());
     let confined = call.kind == Kind::Other || !snapshot.config.failover.auto_failover;
-    (Plan::new(snapshot, sticky, avoided.as_ref(), confined), signer)
+    let plan = Plan::new(snapshot, sticky, avoided.as_ref(), confined);
+    let plan = if call.stored { plan.barring(is_passthrough) } else { plan };
+    (plan, signer)
+}
+
+fn is_passthrough(endpoint: &Endpoint) -> bool {
+    matches!(endpoint.credential, Credential::Passthrough)
 }
 
 fn is_worn(failed: &[(Arc<EndpointState>, u32)], endpoint: &Endpoint) -> bool {

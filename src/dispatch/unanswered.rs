@@ -13,10 +13,11 @@ use super::flight::Asker;
 use super::journal::Journal;
 use super::relay::Body;
 use super::run::Run;
-use super::{Worker, eligible, retry};
+use super::{Worker, eligible as can_take, retry};
 use crate::snapshot::Snapshot;
+use crate::telemetry::event::AttemptRecord;
 use crate::time::Moment;
-use crate::upstream::eligible::{Blocked, Why};
+use crate::upstream::eligible::{self, Blocked, Why};
 use crate::upstream::endpoint::Endpoint;
 
 /// See the module.
@@ -85,7 +86,7 @@ impl<'a> Unanswered<'a> {
 
     fn returns(&self, endpoint: &Endpoint, now: Moment, limit: Moment, guess: Duration) -> Option<Moment> {
         let second_chance = self.not_before.max(now).min(limit);
-        match eligible(endpoint, &self.run.asker().ask(), now) {
+        match can_take(endpoint, &self.run.asker().ask(), now) {
             Ok(()) if self.run.is_worn(endpoint) => Some(second_chance),
             Ok(()) => Some(now),
             Err(Blocked { why: Why::NoKey | Why::DeadKey, .. }) => None,
@@ -108,8 +109,33 @@ impl<'a> Unanswered<'a> {
             self.not_before = pause(self.rounds.unwrap_or_default());
         }
         let ask = self.run.asker().ask();
-        let admits = self.run.endpoints().any(|endpoint| eligible(endpoint, &ask, now).is_ok());
+        let admits = self.run.endpoints().any(|endpoint| can_take(endpoint, &ask, now).is_ok());
         if admits { Leave::Worn } else { Leave::Refused }
+    }
+
+    /// Whether nobody could answer for reasons that are not the client's and may pass: it is worth keeping.
+    pub fn may_pass(&self) -> bool {
+        self.run.may_pass()
+    }
+
+    /// Whether some endpoint that was not in doubt was asked.
+    pub fn is_tried(&self) -> bool {
+        self.run.is_tried()
+    }
+
+    /// Every try so far.
+    pub fn attempts(&self) -> &[AttemptRecord] {
+        &self.run.journal().record.attempts
+    }
+
+    /// When somebody can take it, now at the soonest, as far as that is known.
+    pub fn soonest_return(&self, now: Moment) -> Option<Moment> {
+        eligible::soonest_return(self.run.endpoints(), &self.run.asker().ask(), now)
+    }
+
+    /// What the client is told when the request is kept under the name `id`.
+    pub fn farewell_queued(self, id: &str) -> Response<Body> {
+        self.run.farewell_queued(id)
     }
 
     /// What the client is told when all waiting is over.

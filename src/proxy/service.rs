@@ -137,7 +137,7 @@ async fn take_in(
     if let Some(clients) = snapshot.clients.as_deref() {
         admission::remove_tokens(&mut headers, clients);
     }
-    let call = Call { kind, method: head.method, target, headers, body, facts, session, deadline, room };
+    let call = Call { kind, method: head.method, target, headers, body, facts, session, deadline, room, stored: false };
     Ok(Taken::Call(Box::new(call), turn))
 }
 

@@ -1,32 +1,134 @@
 //! What happens to a request that nobody can answer now.
 //!
 //! ```text
-//! answer -> dispatch::send -> (unanswered) -> hold -> dispatch::again -> ... -> farewell
+//! answer -> (its twin is kept: reuse) -> dispatch::send -> (unanswered) -> hold -> dispatch::again -> ...
+//!                                                                            '-> shelf -> worker -> dispatch::send
 //! ```
 //!
 //! - [`hold`]: the line in which requests wait, within their own time, for an endpoint that is expected back.
+//! - `shelf`: what still fails is stored, and only then the client is told so; `entry` is what is stored of it.
+//! - [`worker`]: tries it again as `schedule` says, through the same dispatch, behind live requests.
+//! - `reuse`: a request that comes again is known by its `twin`, takes its entry over, waits for the try that is under way,
+//!   or gets the answer in its `form`. The `book` knows who tries what: nothing is paid for twice.
 //!
 //! Nothing is sent to the client while its request waits: the answer keeps its status and its headers.
 
+mod book;
+mod entry;
+mod form;
 pub mod hold;
+mod reuse;
+mod schedule;
+mod shelf;
+mod twin;
+pub mod worker;
 
 use std::sync::Arc;
 
-use http::Response;
+use http::{HeaderName, HeaderValue, Response};
 
+use self::book::Claim;
+use self::hold::{Line, Stay};
+use self::reuse::{Reunion, reunite};
+use self::shelf::Shelf;
+use self::twin::{Twin, fingerprint};
+use crate::config::Config;
 use crate::dispatch::call::{Call, Kind};
 use crate::dispatch::journal::Journal;
 use crate::dispatch::relay::Body;
 use crate::dispatch::unanswered::Unanswered;
 use crate::dispatch::{self, Worker};
 use crate::snapshot::Snapshot;
-use hold::{Line, Stay};
+use crate::store::entries::{self, State};
+use crate::store::{Failure, Store, Tx};
+use crate::telemetry::Events;
+use crate::time::{Moment, unix_ms};
+use crate::upstream::bell::Bell;
+
+/// Says that the request is kept, and under which name.
+const QCC_QUEUED: HeaderName = HeaderName::from_static("qcc-queued");
+/// Says why the request was not kept although it could have been.
+const QCC_NOT_QUEUED: HeaderName = HeaderName::from_static("qcc-not-queued");
 
 /// What requests that cannot be answered share, of all workers.
 #[derive(Debug)]
 pub struct Queue {
     /// Where they wait.
     pub line: Arc<Line>,
+    shelf: Shelf,
+}
+
+/// Why a request was not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// There are as many entries as there may be.
+    Entries,
+    /// There are as many bytes as there may be.
+    Bytes,
+    /// It could not be written.
+    Storage,
+}
+
+impl Refusal {
+    /// Value of `qcc-not-queued`.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Entries => "full-of-entries",
+            Self::Bytes => "full-of-bytes",
+            Self::Storage => "storage-failed",
+        }
+    }
+}
+
+impl Queue {
+    /// Takes up what earlier processes left in `store`. `bell` is rung when somebody may be able to answer.
+    pub async fn open(bell: Bell, store: Store, events: Events) -> Self {
+        Self { line: Arc::new(Line::new(bell)), shelf: Shelf::open(store, events).await }
+    }
+
+    /// Requests that could have been kept and were not, since the process began.
+    pub fn refused(&self) -> u64 {
+        self.shelf.refused()
+    }
+
+    /// A waiting or dead entry is tried at once. Whether there is one of this name.
+    pub async fn retry(&self, id: &str) -> Result<bool, Failure> {
+        let (name, now) = (id.to_owned(), now());
+        let found = self.shelf.store.write(move |tx| entries::retry(tx, &name, now)).await?;
+        self.shelf.book.retry(id, Moment::now());
+        Ok(found)
+    }
+
+    /// All waiting and dead entries are tried, as soon as possible. How many those are.
+    pub async fn retry_all(&self) -> Result<usize, Failure> {
+        let (all, now) = (self.shelf.book.retriable(), now());
+        let names = all.clone();
+        let retry = move |tx: &Tx<'_>| names.iter().try_for_each(|id| entries::retry(tx, id, now).map(drop));
+        self.shelf.store.write(retry).await?;
+        for id in &all {
+            self.shelf.book.retry(id, Moment::now());
+        }
+        Ok(all.len())
+    }
+
+    /// Takes an entry out; a try that is under way goes on for nothing. Whether there was one of this name.
+    pub async fn remove(&self, id: &str) -> Result<bool, Failure> {
+        let name = id.to_owned();
+        let found = self.shelf.store.write(move |tx| entries::remove(tx, &name)).await?;
+        self.shelf.book.remove(id);
+        Ok(found)
+    }
+
+    /// Takes all entries out, or those of one state. How many those were.
+    pub async fn clear(&self, state: Option<State>) -> Result<usize, Failure> {
+        let cleared = self.shelf.store.write(move |tx| entries::clear(tx, state)).await?;
+        self.shelf.book.clear(state);
+        Ok(cleared)
+    }
+}
+
+fn now() -> i64 {
+    unix_ms(std::time::SystemTime::now())
 }
 
 /// Gets `call` answered by somebody, now or as soon as somebody can, or says why nobody could.
@@ -37,27 +139,86 @@ pub async fn answer(
     call: Call,
     journal: Journal,
 ) -> Response<Body> {
-    let hold = snapshot.config.queue.hold.get();
-    if call.kind == Kind::Other || hold.is_zero() {
+    if call.kind == Kind::Other {
         return dispatch::send(worker, snapshot, call, journal).await.unwrap_or_else(Unanswered::farewell);
     }
+    let config = Arc::clone(&snapshot.config);
+    let known = config.queue.reuse && call.session.as_deref().is_some_and(|session| queue.shelf.book.knows(session));
+    let reunion = match known.then(|| twin(&call, journal.record.client.as_ref())).flatten() {
+        Some(twin) => reunite(&queue.shelf, &twin, &call).await,
+        None => Reunion::Alone,
+    };
+    let claim = match reunion {
+        Reunion::Answer(response) => return journal.close(response, "ok"),
+        Reunion::Mine(claim) => Some(claim),
+        Reunion::Alone => None,
+    };
+    match hold(queue, worker, snapshot, call, journal).await {
+        Ok(response) => {
+            if let Some(claim) = claim.filter(|_| response.status().is_success()) {
+                queue.shelf.answered_live(claim).await;
+            }
+            response
+        }
+        Err(unanswered) => keep(&queue.shelf, unanswered, claim, &config).await,
+    }
+}
+
+/// Sends `call`, and waits in line for somebody who takes it as long as that is expected.
+async fn hold<'a>(
+    queue: &Queue,
+    worker: &'a Worker,
+    snapshot: Arc<Snapshot>,
+    call: Call,
+    journal: Journal,
+) -> Result<Response<Body>, Unanswered<'a>> {
+    let longest = snapshot.config.queue.hold.get();
     // Who comes later does not pass those who wait.
-    let mut sent = if queue.line.is_empty() {
+    let mut sent = if longest.is_zero() || queue.line.is_empty() {
         dispatch::send(worker, snapshot, call, journal).await
     } else {
         Err(Unanswered::untried(worker, snapshot, call, journal))
     };
-    let mut stay = Stay::new(hold);
-    loop {
-        let unanswered = match sent {
-            Ok(response) => return response,
-            Err(unanswered) => unanswered,
-        };
+    let mut stay = Stay::new(longest);
+    while let Err(unanswered) = sent {
         sent = match queue.line.wait(unanswered, &worker.shared.cell, &mut stay).await {
             Ok(unanswered) => dispatch::again(unanswered).await,
             // Who came in behind others and was never called has its first try.
             Err(unanswered) if unanswered.is_untried() => dispatch::again(unanswered).await,
-            Err(unanswered) => return unanswered.farewell(),
+            Err(unanswered) => return Err(unanswered),
         };
     }
+    sent
+}
+
+/// Keeps a request that nobody could answer, where that is worth it, and says goodbye.
+async fn keep(shelf: &Shelf, unanswered: Unanswered<'_>, claim: Option<Claim>, config: &Config) -> Response<Body> {
+    if !config.queue.enabled || !unanswered.may_pass() {
+        return unanswered.farewell();
+    }
+    if let Some(claim) = claim {
+        return match shelf.keep_on(claim, unanswered.attempts(), &config.queue).await {
+            Some(id) => unanswered.farewell_queued(&id),
+            None => unanswered.farewell(),
+        };
+    }
+    let twin = twin(unanswered.call(), unanswered.client());
+    match shelf.keep(&unanswered, twin, &config.queue).await {
+        Ok(id) => unanswered.farewell_queued(&id),
+        Err(refusal) => {
+            let mut response = unanswered.farewell();
+            response.headers_mut().insert(QCC_NOT_QUEUED, HeaderValue::from_static(refusal.as_str()));
+            response
+        }
+    }
+}
+
+/// By what a request is known when it comes again; without a conversation it is not.
+fn twin(call: &Call, client: Option<&Arc<str>>) -> Option<Twin> {
+    let session = call.session.clone()?;
+    let fingerprint = match call.body.pieces() {
+        [whole] => fingerprint(whole),
+        pieces => fingerprint(&pieces.concat()),
+    };
+    Some(Twin { client: client.cloned(), session, fingerprint })
 }

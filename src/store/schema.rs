@@ -10,7 +10,7 @@ const APPLICATION: i32 = 0x7163_6373;
 /// Shape of the tables; higher is a newer qcc.
 const VERSION: i32 = 1;
 /// The tables, noun by noun.
-const TABLES: [&str; 1] = [super::switches::TABLES];
+const TABLES: [&str; 2] = [super::switches::TABLES, super::entries::TABLES];
 
 /// What a file holds.
 #[derive(Debug, PartialEq, Eq)]

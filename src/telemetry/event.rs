@@ -54,6 +54,18 @@ pub enum Event {
         /// `PROFILE/ID`.
         endpoint: String,
     },
+    /// A queued request was answered.
+    QueueDone {
+        /// Its name.
+        id: String,
+    },
+    /// A queued request was given up.
+    QueueDead {
+        /// Its name.
+        id: String,
+        /// Why, in words.
+        reason: String,
+    },
 }
 
 /// What is recorded of one request.

@@ -78,6 +78,8 @@ fn event_line(event: &Event) {
             tracing::warn!(endpoint, reason, for_ms = duration.map(millis), "ejected");
         }
         Event::Admitted { endpoint } => tracing::info!(endpoint, "admitted"),
+        Event::QueueDone { id } => tracing::info!(id, "queue_done"),
+        Event::QueueDead { id, reason } => tracing::warn!(id, reason, "queue_dead"),
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::breaker::{Pass, Policy, Turn};
+use super::breaker::{Kind, Pass, Policy, Turn};
 use super::eligible::Ask;
 use super::endpoint::{Credential, Endpoint};
 use super::key::KeyPass;
@@ -99,6 +99,11 @@ impl Ticket {
     /// Where the request is.
     pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
+    }
+
+    /// Whether it was given by an endpoint that admits, not as a trial or a last resort.
+    pub fn is_regular(&self) -> bool {
+        self.passes.as_ref().is_some_and(|(pass, _)| pass.kind == Kind::Regular)
     }
 
     /// The first byte of an answer has come; not for answers that are failures.

@@ -2,7 +2,6 @@
 //!
 //! Every test starts its own proxy and its own scripted upstreams; nothing is shared, so they run in any order and side by side.
 
-mod admin;
 mod affinity;
 mod balance;
 mod cancel;
@@ -29,6 +28,7 @@ mod models;
 mod original;
 mod outcomes;
 mod point;
+mod queue;
 mod reload;
 mod shutdown;
 mod sources;
@@ -36,4 +36,3 @@ mod state;
 mod stream_failure;
 mod support;
 mod validate;
-mod workflow;

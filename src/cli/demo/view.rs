@@ -118,6 +118,7 @@ impl View {
                 self.out.insert(endpoint.clone(), Out { reason: reason.clone(), until });
             }
             Event::Admitted { endpoint } => drop(self.out.remove(endpoint)),
+            Event::QueueDone { .. } | Event::QueueDead { .. } => {}
         }
     }
 

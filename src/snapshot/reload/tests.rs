@@ -66,7 +66,7 @@ impl Running {
             Event::Switched { from, to, cause, reason } => format!("{from} -> {to} ({cause}): {reason}"),
             Event::Ejected { endpoint, reason, .. } => format!("{endpoint} out: {reason}"),
             Event::Admitted { endpoint } => format!("{endpoint} in"),
-            Event::Request(_) => panic!("nobody asked"),
+            Event::Request(_) | Event::QueueDone { .. } | Event::QueueDead { .. } => panic!("nobody asked"),
         }
     }
 

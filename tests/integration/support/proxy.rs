@@ -183,6 +183,21 @@ impl Proxy {
         self.setup.clone().start_or_exit().await
     }
 
+    /// Kills it in the middle of whatever it does, and starts another one on the same file.
+    pub(crate) async fn killed_and_again(mut self) -> Self {
+        self.signal(Signal::KILL);
+        self.exit().await;
+        match self.again().await {
+            Ok(proxy) => proxy,
+            Err(code) => panic!("the next start ended with {code:?} instead of listening"),
+        }
+    }
+
+    /// Where its state is, as the setup of tests has it.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.setup.dir.path().join("state")
+    }
+
     /// Runs `qcc` with these arguments beside it, to its end: exit code and everything it printed.
     pub(crate) async fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
         self.setup.run(arguments).await

@@ -37,6 +37,8 @@ pub(super) fn lines(event: &Event, palette: Palette) -> Vec<String> {
             say(Tone::Warning, "ejected", &format!("{endpoint}{time}: {reason}"))
         }
         Event::Admitted { endpoint } => say(Tone::Good, "admitted", endpoint),
+        Event::QueueDone { id } => say(Tone::Good, "queue", &format!("{id} was answered")),
+        Event::QueueDead { id, reason } => say(Tone::Bad, "queue", &format!("{id} was given up: {reason}")),
     }
 }
 

@@ -1,0 +1,424 @@
+//! What is kept, as the running proxy knows it: who may try an entry, and when.
+//!
+//! The database is what lasts; the book is what decides. One proxy runs on a state, so that a claim in the book is the
+//! only one there is.
+//!
+//! Invariants:
+//! - an entry is tried by one at a time: whoever holds its [`Claim`];
+//! - a claim that is dropped, because its client left, puts the entry back where it was;
+//! - an answer is handed out once.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+
+use super::twin::Twin;
+use crate::store::entries::{Answer, State};
+use crate::time::Moment;
+
+/// How long after it came an answer is handed to a re-send.
+const FRESH: Duration = Duration::from_mins(10);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    pages: Mutex<Pages>,
+    length: AtomicUsize,
+    /// Something became due earlier.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    slots: HashMap<Arc<str>, Slot>,
+    twins: HashMap<Twin, Arc<str>>,
+    sessions: HashMap<Arc<str>, usize>,
+    due: BTreeSet<(Moment, Arc<str>)>,
+}
+
+/// One entry.
+#[derive(Debug)]
+struct Slot {
+    twin: Option<Twin>,
+    retries: u32,
+    model: Option<Arc<str>>,
+    standing: Standing,
+}
+
+#[derive(Debug)]
+enum Standing {
+    Waiting(Moment),
+    /// Its end is told by being dropped.
+    Running(watch::Sender<()>),
+    Done {
+        at: Moment,
+        handed: bool,
+        /// Where it could not be stored.
+        answer: Option<Arc<Answer>>,
+    },
+    Dead,
+}
+
+/// An entry that comes into the book.
+#[derive(Clone, Debug)]
+pub(super) struct New {
+    pub(super) id: Arc<str>,
+    pub(super) twin: Option<Twin>,
+    pub(super) model: Option<Arc<str>>,
+    pub(super) state: State,
+    pub(super) retries: u32,
+    /// When it is due, or was done.
+    pub(super) at: Moment,
+    pub(super) handed: bool,
+}
+
+/// What a request finds when it comes again.
+#[derive(Debug)]
+pub(super) enum Met {
+    /// Nothing.
+    Nobody,
+    /// An entry that nobody tries: it is its own now.
+    Claim(Claim),
+    /// An entry that is being tried; the other end is dropped when that is over.
+    Running(Arc<str>, watch::Receiver<()>),
+    /// The answer, which is its own now; where it could not be stored, here it is.
+    Done(Arc<str>, Option<Arc<Answer>>),
+}
+
+impl Book {
+    /// Whether an entry of this conversation may be there. One atomic read while nothing is kept.
+    pub(super) fn knows(&self, session: &str) -> bool {
+        self.length.load(Ordering::Relaxed) > 0 && self.lock().sessions.contains_key(session)
+    }
+
+    /// Takes in one more.
+    pub(super) fn enter(&self, new: New) {
+        let New { id, twin, model, state, retries, at, handed } = new;
+        let standing = match state {
+            State::Waiting | State::Running => Standing::Waiting(at),
+            State::Done => Standing::Done { at, handed, answer: None },
+            State::Dead => Standing::Dead,
+        };
+        let mut pages = self.lock();
+        if let Some(twin) = &twin {
+            *pages.sessions.entry(Arc::clone(&twin.session)).or_default() += 1;
+            pages.twins.insert(twin.clone(), Arc::clone(&id));
+        }
+        if let Standing::Waiting(due) = standing {
+            pages.due.insert((due, Arc::clone(&id)));
+        }
+        pages.slots.insert(id, Slot { twin, retries, model, standing });
+        self.count(&pages);
+        self.changed.notify_one();
+    }
+
+    /// Takes one out; whoever is trying it goes on for nothing.
+    pub(super) fn remove(&self, id: &str) {
+        let mut pages = self.lock();
+        pages.remove(id);
+        self.count(&pages);
+    }
+
+    /// Takes out those in this state, or all.
+    pub(super) fn clear(&self, state: Option<State>) {
+        let mut pages = self.lock();
+        let gone = |slot: &Slot| state.is_none_or(|state| slot.standing.state() == state);
+        let ids: Vec<Arc<str>> =
+            pages.slots.iter().filter(|(_, slot)| gone(slot)).map(|(id, _)| Arc::clone(id)).collect();
+        for id in &ids {
+            pages.remove(id);
+        }
+        self.count(&pages);
+    }
+
+    /// Makes a waiting or dead one due now, with all its retries before it.
+    pub(super) fn retry(&self, id: &str, now: Moment) {
+        let mut pages = self.lock();
+        let Some(slot) = pages.slots.get_mut(id) else { return };
+        if matches!(slot.standing, Standing::Waiting(_) | Standing::Dead) {
+            slot.retries = 0;
+            pages.stand(id, Standing::Waiting(now));
+        }
+        self.changed.notify_one();
+    }
+
+    /// Those that [`Book::retry`] would concern.
+    pub(super) fn retriable(&self) -> Vec<Arc<str>> {
+        let pages = self.lock();
+        let can = |slot: &Slot| matches!(slot.standing, Standing::Waiting(_) | Standing::Dead);
+        pages.slots.iter().filter(|(_, slot)| can(slot)).map(|(id, _)| Arc::clone(id)).collect()
+    }
+
+    /// What `twin` finds.
+    pub(super) fn meet(self: &Arc<Self>, twin: &Twin, now: Moment) -> Met {
+        let mut pages = self.lock();
+        let Some(id) = pages.twins.get(twin).cloned() else { return Met::Nobody };
+        let Some(slot) = pages.slots.get_mut(&id) else { return Met::Nobody };
+        match &mut slot.standing {
+            Standing::Running(running) => Met::Running(id, running.subscribe()),
+            Standing::Waiting(_) | Standing::Dead => self.claim(&mut pages, &id).map_or(Met::Nobody, Met::Claim),
+            Standing::Done { at, handed, answer } => {
+                let mine = !*handed && now.since(*at) <= FRESH;
+                let met = if mine { Met::Done(id, answer.take()) } else { Met::Nobody };
+                *handed |= mine;
+                met
+            }
+        }
+    }
+
+    /// The entry that has been due longest, if one is.
+    pub(super) fn next(self: &Arc<Self>, now: Moment) -> Option<Claim> {
+        let mut pages = self.lock();
+        let (_, id) = pages.due.first().filter(|(due, _)| *due <= now)?.clone();
+        self.claim(&mut pages, &id)
+    }
+
+    /// Waits until an entry is due.
+    pub(super) async fn due(&self) {
+        loop {
+            let changed = self.changed.notified();
+            let (now, first) = (Moment::now(), self.lock().due.first().map(|(due, _)| *due));
+            match first {
+                Some(due) if due <= now => return,
+                Some(due) => tokio::select! {
+                    () = changed => {}
+                    () = sleep(due.since(now)) => return,
+                },
+                None => changed.await,
+            }
+        }
+    }
+
+    fn claim(self: &Arc<Self>, pages: &mut Pages, id: &Arc<str>) -> Option<Claim> {
+        let (running, _) = watch::channel(());
+        let before = pages.stand(id, Standing::Running(running))?;
+        let slot = pages.slots.get(id)?;
+        let (retries, model) = (slot.retries, slot.model.clone());
+        Some(Claim { book: Arc::clone(self), id: Arc::clone(id), retries, model, before: Some(before) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, pages: &Pages) {
+        self.length.store(pages.slots.len(), Ordering::Relaxed);
+    }
+}
+
+impl Pages {
+    /// Changes where an entry stands; how it stood, unless it is gone.
+    fn stand(&mut self, id: &str, standing: Standing) -> Option<Standing> {
+        let id = Arc::clone(self.slots.get_key_value(id)?.0);
+        let slot = self.slots.get_mut(&id)?;
+        if let Standing::Waiting(due) = slot.standing {
+            self.due.remove(&(due, Arc::clone(&id)));
+        }
+        if let Standing::Waiting(due) = standing {
+            self.due.insert((due, id));
+        }
+        Some(std::mem::replace(&mut slot.standing, standing))
+    }
+
+    fn remove(&mut self, id: &str) {
+        let Some((id, slot)) = self.slots.remove_entry(id) else { return };
+        if let Standing::Waiting(due) = slot.standing {
+            self.due.remove(&(due, Arc::clone(&id)));
+        }
+        let Some(twin) = slot.twin else { return };
+        if self.twins.get(&twin) == Some(&id) {
+            self.twins.remove(&twin);
+        }
+        if let Some(left) = self.sessions.get_mut(&twin.session) {
+            *left -= 1;
+            if *left == 0 {
+                self.sessions.remove(&twin.session);
+            }
+        }
+    }
+}
+
+impl Standing {
+    const fn state(&self) -> State {
+        match self {
+            Self::Waiting(_) => State::Waiting,
+            Self::Running(_) => State::Running,
+            Self::Done { .. } => State::Done,
+            Self::Dead => State::Dead,
+        }
+    }
+}
+
+/// Leave to try an entry.
+#[derive(Debug)]
+pub(super) struct Claim {
+    book: Arc<Book>,
+    pub(super) id: Arc<str>,
+    /// Retries used up.
+    pub(super) retries: u32,
+    /// Model asked for.
+    pub(super) model: Option<Arc<str>>,
+    before: Option<Standing>,
+}
+
+impl Claim {
+    /// Whether the entry had been given up.
+    pub(super) fn was_dead(&self) -> bool {
+        matches!(self.before, Some(Standing::Dead))
+    }
+
+    /// It waits until `due`, having used up so many retries.
+    pub(super) fn wait(self, due: Moment, retries: u32) {
+        self.settle(Standing::Waiting(due), retries);
+    }
+
+    /// It is given up.
+    pub(super) fn give_up(self, retries: u32) {
+        self.settle(Standing::Dead, retries);
+    }
+
+    /// It was answered; `answer` is kept here only where it could not be stored.
+    pub(super) fn done(self, now: Moment, answer: Option<Arc<Answer>>) {
+        let retries = self.retries;
+        self.settle(Standing::Done { at: now, handed: false, answer }, retries);
+    }
+
+    /// It was answered to a client, or is there no more.
+    pub(super) fn gone(mut self) {
+        self.before = None;
+        self.book.remove(&self.id);
+    }
+
+    fn settle(mut self, standing: Standing, retries: u32) {
+        self.before = None;
+        let mut pages = self.book.lock();
+        if let Some(slot) = pages.slots.get_mut(&self.id) {
+            slot.retries = retries;
+            pages.stand(&self.id, standing);
+        }
+        self.book.changed.notify_one();
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.book.lock().stand(&self.id, before);
+            self.book.changed.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn twin(session: &str) -> Twin {
+        Twin { client: None, session: session.into(), fingerprint: [7; 32] }
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment(seconds * 1000)
+    }
+
+    /// A book with one entry of session `s`.
+    fn book(state: State, due: Moment) -> Arc<Book> {
+        let book = Arc::new(Book::default());
+        let (id, twin) = ("one".into(), Some(twin("s")));
+        book.enter(New { id, twin, model: None, state, retries: 2, at: due, handed: false });
+        book
+    }
+
+    #[test]
+    fn an_entry_is_tried_by_one_at_a_time() {
+        let book = book(State::Waiting, at(5));
+        assert!(book.next(at(4)).is_none(), "it is not due");
+        let claim = book.next(at(5)).expect("it is due");
+        assert!(book.next(at(9)).is_none());
+        let Met::Running(_, running) = book.meet(&twin("s"), at(9)) else { panic!("it is being tried") };
+        claim.wait(at(20), 3);
+        assert!(running.has_changed().is_err(), "whoever waits for its end is told");
+        let Met::Claim(claim) = book.meet(&twin("s"), at(9)) else { panic!("a re-send need not wait") };
+        assert_eq!(claim.retries, 3);
+        assert!(book.next(at(99)).is_none());
+    }
+
+    #[test]
+    fn a_claim_that_is_dropped_puts_the_entry_back() {
+        let waits = book(State::Waiting, at(5));
+        drop(waits.meet(&twin("s"), at(1)));
+        assert!(waits.next(at(4)).is_none());
+        assert!(waits.next(at(5)).is_some());
+        let dead = book(State::Dead, at(5));
+        drop(dead.meet(&twin("s"), at(1)));
+        assert!(dead.next(at(99)).is_none(), "a dead one is tried by nobody but who sends it again");
+    }
+
+    #[test]
+    fn an_answer_is_handed_out_once_and_only_while_it_is_fresh() {
+        let answered = book(State::Waiting, at(0));
+        answered.next(at(0)).expect("it is due").done(at(100), None);
+        assert!(matches!(answered.meet(&twin("s"), at(700)), Met::Done(..)));
+        assert!(matches!(answered.meet(&twin("s"), at(700)), Met::Nobody));
+        assert!(matches!(book(State::Done, at(100)).meet(&twin("s"), at(701)), Met::Nobody), "too old");
+    }
+
+    #[test]
+    fn another_session_or_another_client_finds_nothing() {
+        let book = book(State::Waiting, at(0));
+        assert!(book.knows("s") && !book.knows("t"));
+        assert!(matches!(book.meet(&twin("t"), at(0)), Met::Nobody));
+        let named = Twin { client: Some("alice".into()), ..twin("s") };
+        assert!(matches!(book.meet(&named, at(0)), Met::Nobody));
+    }
+
+    #[test]
+    fn what_is_taken_out_is_gone_also_for_who_tries_it() {
+        let book = book(State::Waiting, at(0));
+        let claim = book.next(at(0)).expect("it is due");
+        book.remove("one");
+        claim.wait(at(0), 1);
+        assert!(book.next(at(99)).is_none() && !book.knows("s"));
+        assert_eq!(book.length.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn by_hand_the_dead_are_due_at_once() {
+        let book = book(State::Dead, at(0));
+        assert_eq!(book.retriable().len(), 1);
+        book.retry("one", at(3));
+        assert_eq!(book.next(at(3)).expect("it is due").retries, 0);
+        book.clear(Some(State::Waiting));
+        assert!(book.knows("s"), "it is running");
+        book.clear(None);
+        assert!(!book.knows("s"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_ends_when_the_first_is_due() {
+        let book = Arc::new(Book::default());
+        let began = Moment::now();
+        let waiting = tokio::spawn({
+            let book = Arc::clone(&book);
+            async move { book.due().await }
+        });
+        tokio::task::yield_now().await;
+        let new = |id: &str, after| New {
+            id: id.into(),
+            twin: None,
+            model: None,
+            state: State::Waiting,
+            retries: 0,
+            at: began.after(Duration::from_secs(after)),
+            handed: false,
+        };
+        book.enter(new("late", 60));
+        book.enter(new("soon", 20));
+        waiting.await.expect("no panic");
+        assert_eq!(Moment::now().since(began).as_secs(), 20);
+    }
+}

@@ -1,0 +1,285 @@
+//! Where entries last: the book and the database together, and every change of both.
+//!
+//! Invariants:
+//! - what a client is told to be queued is on disk, and what was paid for is on disk before it is called done;
+//! - a store that fails refuses new entries and loses no old one: what it knows already stays in the book.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use super::book::{Book, Claim, New};
+use super::schedule::{self, Next};
+use super::twin::Twin;
+use super::{Refusal, entry};
+use crate::config::model::Queue as Config;
+use crate::dispatch::unanswered::Unanswered;
+use crate::store::entries::{self, Added, Answer, Bounds, Entry, Outcome, State};
+use crate::store::{Failure, Store};
+use crate::telemetry::event::AttemptRecord;
+use crate::telemetry::{Event, Events};
+use crate::time::{Clocks, Moment, unix_ms};
+
+/// How long a lease lasts without being renewed.
+const LEASE: Duration = Duration::from_mins(2);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    pub(super) book: Arc<Book>,
+    pub(super) store: Store,
+    events: Events,
+    /// This process, among those that have held leases.
+    lease: String,
+    refused: AtomicU64,
+}
+
+impl Shelf {
+    /// Takes up what earlier processes left.
+    pub(super) async fn open(store: Store, events: Events) -> Self {
+        let shelf = Self {
+            book: Arc::default(),
+            store,
+            events,
+            lease: format!("{}-{}", std::process::id(), entry::name()),
+            refused: AtomicU64::new(0),
+        };
+        if let Err(error) = shelf.load().await {
+            tracing::error!(%error, "what is queued cannot be read; it is left as it is");
+        }
+        shelf
+    }
+
+    async fn load(&self) -> Result<(), Failure> {
+        let now = unix_ms(SystemTime::now());
+        // Only a state that lasts has something to take back.
+        drop(self.store.write(move |tx| entries::void_leases(tx, now)).await);
+        let clocks = Clocks::now();
+        for entry in self.store.read(|view| entries::list(view, None, u32::MAX)).await? {
+            self.book.enter(known(&entry, clocks));
+        }
+        Ok(())
+    }
+
+    /// Keeps a request that nobody could answer, due as the schedule has it; its name, or why it is not kept.
+    pub(super) async fn keep(
+        &self,
+        unanswered: &Unanswered<'_>,
+        twin: Option<Twin>,
+        config: &Config,
+    ) -> Result<Arc<str>, Refusal> {
+        let call = unanswered.call();
+        let (id, clocks) = (entry::name(), Clocks::now());
+        let due = clocks.moment.after(schedule::pause(config, 0, fastrand::f64()));
+        let state = if config.max_retries == 0 { State::Dead } else { State::Waiting };
+        let request = entry::request(call);
+        let now = unix_ms(clocks.time);
+        let entry = Entry {
+            id: id.to_string(),
+            state,
+            retries: 0,
+            reason: reason(unanswered.attempts()),
+            enqueued: now,
+            updated: now,
+            due: unix_ms(clocks.time_at(due)),
+            client: unanswered.client().map(ToString::to_string),
+            session: call.session.as_deref().map(str::to_owned),
+            fingerprint: twin.as_ref().map(|twin| twin.fingerprint.to_vec()).unwrap_or_default(),
+            model: call.facts.model.clone(),
+            stream: call.facts.stream,
+            bytes: (request.body.len() + request.headers.len()) as u64,
+            attempts: entry::attempts("", unanswered.attempts(), now),
+            status: None,
+            handed: false,
+        };
+        let bounds = Bounds { entries: config.max_entries, bytes: config.max_bytes.bytes() };
+        let model = call.facts.model.as_deref().map(Arc::from);
+        let added = self.store.write(move |tx| entries::add(tx, &entry, &request, bounds)).await;
+        self.added(added, &id)?;
+        self.book.enter(New { id: Arc::clone(&id), twin, model, state, retries: 0, at: due, handed: false });
+        tracing::info!(id = &*id, "queued");
+        Ok(id)
+    }
+
+    fn added(&self, added: Result<Added, Failure>, id: &Arc<str>) -> Result<(), Refusal> {
+        let refusal = match added {
+            Ok(Added::Kept) => return Ok(()),
+            Ok(Added::FullOfEntries) => Refusal::Entries,
+            Ok(Added::FullOfBytes) => Refusal::Bytes,
+            Err(error) => {
+                // A late one may be written all the same: nobody was told of it, so it is taken back.
+                let id = Arc::clone(id);
+                self.store.note(move |tx| entries::remove(tx, &id).map(drop));
+                tracing::warn!(%error, "a request could not be queued");
+                Refusal::Storage
+            }
+        };
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Err(refusal)
+    }
+
+    /// Requests that were not taken in.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// A re-send of a kept request failed too: its entry waits on, also if it had been given up. Whether it is kept.
+    pub(super) async fn keep_on(&self, claim: Claim, attempts: &[AttemptRecord], config: &Config) -> Option<Arc<str>> {
+        let id = Arc::clone(&claim.id);
+        if !claim.was_dead() {
+            // Dropping the claim puts it back where it was, which is on disk.
+            return Some(id);
+        }
+        let clocks = Clocks::now();
+        let due = clocks.moment.after(schedule::pause(config, 0, fastrand::f64()));
+        let outcome = self.outcome(&id, State::Waiting, 0, reason(attempts), clocks.time_at(due), attempts).await;
+        let (name, now) = (Arc::clone(&id), unix_ms(clocks.time));
+        self.store.write(move |tx| entries::failed(tx, &name, &outcome, now)).await.ok()?;
+        claim.wait(due, 0);
+        Some(id)
+    }
+
+    /// A client was answered: its entry has done its duty.
+    pub(super) async fn answered_live(&self, claim: Claim) {
+        let (id, retries, now) = (Arc::clone(&claim.id), claim.retries, unix_ms(SystemTime::now()));
+        let done = self.store.write(move |tx| entries::done(tx, &id, retries, None, now)).await;
+        if let Err(error) = done {
+            tracing::warn!(%error, id = &*claim.id, "an answered request could not be marked done");
+        }
+        self.events.tell(Event::QueueDone { id: claim.id.to_string() });
+        claim.gone();
+    }
+
+    /// What was sent, and the entry is noted as being tried.
+    pub(super) async fn take(&self, claim: &Claim) -> Result<Option<entries::Request>, Failure> {
+        let (id, lease) = (Arc::clone(&claim.id), self.lease.clone());
+        let until = unix_ms(SystemTime::now() + LEASE);
+        self.store.note(move |tx| entries::lease(tx, &id, &lease, until));
+        let id = Arc::clone(&claim.id);
+        self.store.read(move |view| entries::request(view, &id)).await
+    }
+
+    /// The entries that are being tried are so on.
+    pub(super) fn renew(&self) {
+        let (lease, until) = (self.lease.clone(), unix_ms(SystemTime::now() + LEASE));
+        self.store.note(move |tx| entries::renew(tx, &lease, until));
+    }
+
+    /// An answer came: it is on disk before the entry is called done, and else kept in memory: it is paid for.
+    pub(super) async fn answered(&self, claim: Claim, answer: Answer) {
+        let (id, now, answer) = (Arc::clone(&claim.id), unix_ms(SystemTime::now()), Arc::new(answer));
+        let (retries, stored) = (claim.retries + 1, Arc::clone(&answer));
+        let name = Arc::clone(&id);
+        let done = self.store.write(move |tx| entries::done(tx, &name, retries, Some(&stored), now)).await;
+        let unstored = done.is_err().then_some(answer);
+        if let Err(error) = done {
+            tracing::warn!(%error, id = &*id, "an answer could not be stored; it is kept in memory");
+        }
+        self.events.tell(Event::QueueDone { id: id.to_string() });
+        claim.done(Moment::now(), unstored);
+    }
+
+    /// A retry failed; `tried`: at an endpoint that was not in doubt.
+    pub(super) async fn failed(
+        &self,
+        claim: Claim,
+        attempts: &[AttemptRecord],
+        why: String,
+        tried: bool,
+        config: &Config,
+    ) {
+        let (id, clocks) = (Arc::clone(&claim.id), Clocks::now());
+        let next = schedule::after_failure(config, claim.retries, tried, fastrand::f64());
+        let (state, used, due) = match next {
+            Next::Again(pause, used) => (State::Waiting, used, clocks.moment.after(pause)),
+            Next::Dead(used) => (State::Dead, used, clocks.moment),
+        };
+        let outcome = self.outcome(&id, state, used, why.clone(), clocks.time_at(due), attempts).await;
+        let (name, now) = (Arc::clone(&id), unix_ms(clocks.time));
+        self.store.note(move |tx| entries::failed(tx, &name, &outcome, now));
+        match next {
+            Next::Again(..) => claim.wait(due, used),
+            Next::Dead(_) => self.dead(claim, used, why),
+        }
+    }
+
+    /// It cannot be answered by trying again.
+    pub(super) async fn refused_upstream(&self, claim: Claim, attempts: &[AttemptRecord], why: String) {
+        let (id, used, now) = (Arc::clone(&claim.id), claim.retries + 1, SystemTime::now());
+        let outcome = self.outcome(&id, State::Dead, used, why.clone(), now, attempts).await;
+        self.store.note(move |tx| entries::failed(tx, &id, &outcome, unix_ms(now)));
+        self.dead(claim, used, why);
+    }
+
+    fn dead(&self, claim: Claim, used: u32, why: String) {
+        self.events.tell(Event::QueueDead { id: claim.id.to_string(), reason: why });
+        claim.give_up(used);
+    }
+
+    /// Nobody takes it now: it is looked at again later, as if nothing had been.
+    pub(super) fn postpone(claim: Claim, wait: Duration) {
+        let retries = claim.retries;
+        claim.wait(Moment::now().after(wait), retries);
+    }
+
+    async fn outcome(
+        &self,
+        id: &Arc<str>,
+        state: State,
+        retries: u32,
+        reason: String,
+        due: SystemTime,
+        attempts: &[AttemptRecord],
+    ) -> Outcome {
+        let name = Arc::clone(id);
+        let before = self.store.read(move |view| entries::get(view, &name)).await;
+        let before = before.ok().flatten().map(|entry| entry.attempts).unwrap_or_default();
+        let attempts = entry::attempts(&before, attempts, unix_ms(SystemTime::now()));
+        Outcome { state, retries, reason, due: unix_ms(due), attempts }
+    }
+
+    /// The answer of an entry, to be handed out.
+    pub(super) async fn hand_out(&self, id: &Arc<str>, unstored: Option<Arc<Answer>>) -> Option<Answer> {
+        let now = unix_ms(SystemTime::now());
+        let name = Arc::clone(id);
+        self.store.note(move |tx| entries::handed(tx, &name, now));
+        let name = Arc::clone(id);
+        match unstored {
+            Some(answer) => Some(Arc::unwrap_or_clone(answer)),
+            None => self.store.read(move |view| entries::answer(view, &name)).await.ok().flatten(),
+        }
+    }
+
+    /// Takes out what was done or given up longer ago than the file keeps it.
+    pub(super) async fn expire(&self, keep: Duration) {
+        let before = unix_ms(SystemTime::now().checked_sub(keep).unwrap_or(SystemTime::UNIX_EPOCH));
+        let gone = self.store.write(move |tx| entries::expire(tx, before)).await;
+        gone.unwrap_or_default().iter().for_each(|id| self.book.remove(id));
+    }
+}
+
+/// An entry as the book has it.
+fn known(entry: &Entry, clocks: Clocks) -> New {
+    let at = if entry.state == State::Waiting { entry.due } else { entry.updated };
+    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap_or_default());
+    let twin = entry.session.as_deref().zip(entry.fingerprint.as_slice().try_into().ok());
+    New {
+        id: entry.id.as_str().into(),
+        twin: twin.map(|(session, fingerprint)| Twin {
+            client: entry.client.as_deref().map(Arc::from),
+            session: session.into(),
+            fingerprint,
+        }),
+        model: entry.model.as_deref().map(Arc::from),
+        state: entry.state,
+        retries: entry.retries,
+        at: clocks.moment_at(at),
+        handed: entry.handed || entry.status.is_none(),
+    }
+}
+
+/// Why the last of these tries failed.
+pub(super) fn reason(attempts: &[AttemptRecord]) -> String {
+    let Some(last) = attempts.last() else { return "no endpoint takes requests".to_owned() };
+    format!("{}: {}", last.endpoint, if last.detail.is_empty() { last.outcome } else { &last.detail })
+}

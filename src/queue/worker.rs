@@ -1,0 +1,206 @@
+//! The task that tries what is kept, through the same dispatch as live requests.
+//!
+//! - A few at a time, those due longest first; live requests come before: while any waits in line, or half of the room is
+//!   taken, nothing is begun.
+//! - What is due while nobody takes it is postponed, and uses up nothing.
+//! - No credential of a client's is with an entry: endpoints that pass those through are not asked.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Response};
+use http_body_util::{BodyExt as _, Limited};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, timeout};
+
+use super::book::Claim;
+use super::schedule::postponed;
+use super::shelf::{Shelf, reason};
+use super::{Queue, entry};
+use crate::config::model::Queue as Config;
+use crate::dispatch::inspect::Decoder;
+use crate::dispatch::journal::Journal;
+use crate::dispatch::relay::Body;
+use crate::dispatch::sse::Scanner;
+use crate::dispatch::unanswered::Unanswered;
+use crate::dispatch::{self, Worker};
+use crate::limit::{Limit, Share};
+use crate::snapshot::Snapshot;
+use crate::store::entries::{Answer, Request};
+use crate::telemetry::event::RequestRecord;
+use crate::time::Moment;
+use crate::upstream::eligible::{Ask, can_take, soonest_return};
+use crate::upstream::endpoint::Credential;
+
+/// Entries that are tried at once.
+const TOGETHER: usize = 4;
+/// How often leases are renewed and old entries looked for.
+const TICK: Duration = Duration::from_secs(30);
+/// While live requests take up the room, or memory is short, entries wait so long.
+const YIELD: Duration = Duration::from_secs(1);
+/// The longest a try may take, its answer included.
+const LONGEST: Duration = Duration::from_hours(1);
+/// The largest answer that is kept.
+const LARGEST: usize = 32 * 1024 * 1024;
+
+/// What the task needs.
+pub struct Clerk {
+    /// What is kept.
+    pub queue: Arc<Queue>,
+    /// Who carries requests on.
+    pub worker: Worker,
+    /// Live requests in flight, of all workers.
+    pub in_flight: Limit,
+    /// Bytes of request bodies, of all workers.
+    pub buffered: Limit,
+}
+
+/// Tries what is due until dropped; from `stop` on nothing is begun any more.
+pub async fn work(clerk: Clerk, stop: impl Future<Output = ()>) {
+    let (clerk, mut tries, mut tick) = (Rc::new(clerk), JoinSet::new(), interval(TICK));
+    let (mut stop, mut stopped) = (std::pin::pin!(stop), false);
+    loop {
+        let room = !stopped && tries.len() < TOGETHER;
+        tokio::select! {
+            () = stop.as_mut(), if !stopped => stopped = true,
+            () = clerk.queue.shelf.book.due(), if room => clerk.begin(&mut tries),
+            Some(ended) = tries.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the try of a queued request ended badly");
+                }
+            }
+            _ = tick.tick() => clerk.tidy().await,
+        }
+    }
+}
+
+impl Clerk {
+    /// Begins the try that has been due longest, or postpones it.
+    fn begin(self: &Rc<Self>, tries: &mut JoinSet<()>) {
+        let now = Moment::now();
+        let Some(claim) = self.queue.shelf.book.next(now) else { return };
+        let snapshot = self.worker.shared.cell.load();
+        match self.hindrance(&claim, &snapshot, now) {
+            Some(wait) => Shelf::postpone(claim, wait),
+            None => drop(tries.spawn_local(Rc::clone(self).attempt(claim, snapshot))),
+        }
+    }
+
+    /// How long to wait where this entry is not to be tried now.
+    fn hindrance(&self, claim: &Claim, snapshot: &Snapshot, now: Moment) -> Option<Duration> {
+        let limits = &snapshot.config.server.limits;
+        if !snapshot.config.queue.enabled {
+            return Some(postponed(None));
+        }
+        if !self.queue.line.is_empty() || self.in_flight.used() * 2 > u64::from(limits.in_flight) {
+            return Some(YIELD);
+        }
+        let ask = Ask::model(claim.model.as_deref());
+        let own = || snapshot.endpoints().filter(|endpoint| !matches!(endpoint.credential, Credential::Passthrough));
+        if own().any(|endpoint| can_take(endpoint, &ask, now).is_ok()) {
+            return None;
+        }
+        Some(postponed(soonest_return(own(), &ask, now).map(|at| at.since(now))))
+    }
+
+    async fn attempt(self: Rc<Self>, claim: Claim, snapshot: Arc<Snapshot>) {
+        let kept = &self.queue.shelf;
+        let request = match kept.take(&claim).await {
+            Ok(Some(request)) => request,
+            Ok(None) => return claim.gone(),
+            Err(error) => {
+                tracing::warn!(%error, id = &*claim.id, "a queued request cannot be read now");
+                return Shelf::postpone(claim, postponed(None));
+            }
+        };
+        let most = snapshot.config.server.limits.buffered.bytes();
+        match self.buffered.try_take(request.body.len() as u64, most) {
+            Some(room) => self.send(claim, request, room, snapshot).await,
+            None => Shelf::postpone(claim, YIELD),
+        }
+    }
+
+    async fn send(&self, claim: Claim, request: Request, room: Share, snapshot: Arc<Snapshot>) {
+        let kept = &self.queue.shelf;
+        let config = Arc::clone(&snapshot.config);
+        let deadline = Instant::now() + config.timeouts.request.get();
+        let Some(call) = entry::call(request, deadline, Some(room)) else {
+            return kept.refused_upstream(claim, &[], "it cannot be read".to_owned()).await;
+        };
+        let record = RequestRecord {
+            method: call.method.to_string(),
+            path: call.target.path().to_owned(),
+            model: call.facts.model.clone(),
+            stream: call.facts.stream,
+            bytes_in: call.body.len(),
+            ..RequestRecord::default()
+        };
+        let journal = Journal::open(record, self.worker.shared.events.clone());
+        let tried = async {
+            let response = dispatch::send(&self.worker, snapshot, call, journal).await?;
+            Ok(collect(response).await)
+        };
+        match timeout(LONGEST, tried).await {
+            Ok(Ok(Ok(answer))) if (200..300).contains(&answer.status) => kept.answered(claim, answer).await,
+            Ok(Ok(Ok(answer))) => {
+                kept.refused_upstream(claim, &[], format!("refused with status {}", answer.status)).await;
+            }
+            Ok(Ok(Err(why))) => kept.failed(claim, &[], why, true, &config.queue).await,
+            Ok(Err(unanswered)) => self.unanswered(claim, unanswered, &config.queue).await,
+            Err(_) => kept.failed(claim, &[], "it took too long".to_owned(), true, &config.queue).await,
+        }
+    }
+
+    async fn unanswered(&self, claim: Claim, unanswered: Unanswered<'_>, config: &Config) {
+        let now = Moment::now();
+        let (soonest, tried) = (unanswered.soonest_return(now).map(|at| at.since(now)), unanswered.is_tried());
+        let attempts = unanswered.attempts().to_vec();
+        // It is told in the log as any other.
+        drop(unanswered.farewell());
+        if attempts.is_empty() {
+            return Shelf::postpone(claim, postponed(soonest));
+        }
+        self.queue.shelf.failed(claim, &attempts, reason(&attempts), tried, config).await;
+    }
+
+    async fn tidy(&self) {
+        let snapshot = self.worker.shared.cell.load();
+        self.queue.shelf.renew();
+        self.queue.shelf.expire(snapshot.config.queue.keep.get()).await;
+        self.worker.client.idle_sweep();
+    }
+}
+
+/// The whole answer, in clear; or why it is none.
+async fn collect(response: Response<Body>) -> Result<Answer, String> {
+    let (head, body) = response.into_parts();
+    let mut headers = head.headers;
+    let body = Limited::new(body, LARGEST).collect().await.map_err(|error| error.to_string())?.to_bytes();
+    let body = clear(&mut headers, body.into())?;
+    let events = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    if events.starts_with(b"text/event-stream") {
+        let mut scanner = Scanner::default();
+        scanner.feed(&body);
+        if !scanner.seen().is_complete() {
+            return Err("the stream ended in an error".to_owned());
+        }
+    }
+    headers.remove(CONTENT_LENGTH);
+    Ok(Answer { status: head.status.as_u16(), headers: entry::write(headers.iter()), body })
+}
+
+/// An answer that came compressed although it was not to.
+fn clear(headers: &mut HeaderMap, body: Vec<u8>) -> Result<Vec<u8>, String> {
+    let mut decoder = Decoder::of(headers);
+    if decoder.is_identity() {
+        return Ok(body);
+    }
+    let mut text = Vec::new();
+    for piece in body.chunks(16 * 1024) {
+        decoder.look(piece, |more| text.extend_from_slice(more));
+    }
+    headers.remove(CONTENT_ENCODING);
+    if decoder.is_blind() || text.len() > LARGEST { Err("the answer cannot be decoded".to_owned()) } else { Ok(text) }
+}

@@ -1,0 +1,339 @@
+//! The failure queue: nothing that was acknowledged is lost, and nothing is paid for twice.
+
+use std::time::Duration;
+
+use qcc::store::Reader;
+use qcc::store::entries::{self, Entry, State};
+
+use crate::support::config::{CANARY, endpoint, in_order, with};
+use crate::support::{Answer, Client, Gate, Proxy, Reply, Request, Setup, Upstream, in_time, messages, profile};
+
+/// Everything fails at once, and is tried again at once.
+const QUEUE: &str = "queue: { hold: 0s, strategy: fixed, base: 200ms, max_retries: 5 }";
+
+/// A proxy that keeps its state below its own directory.
+async fn start(queue: &str, upstream: &Upstream) -> Proxy {
+    let more =
+        format!("{queue}\nfailover: {{ failure_threshold: 1000, auto_recovery: false }}\nstate: {{ dir: state }}");
+    Proxy::start(&with(&more, &[in_order([upstream.url()])])).await
+}
+
+fn failing() -> Reply {
+    Reply::error(500, "api_error", "x")
+}
+
+/// The entries as they are on disk.
+fn kept(proxy: &Proxy) -> Vec<Entry> {
+    let reader = Reader::open(&proxy.state()).expect("the state is readable");
+    reader.map_or_else(Vec::new, |mut reader| {
+        reader.read(|view| entries::list(view, None, u32::MAX)).expect("the state is readable")
+    })
+}
+
+/// Waits until the state of entry `id` is `state`.
+async fn until(proxy: &Proxy, id: &str, state: State) -> Entry {
+    let look = async {
+        loop {
+            if let Some(entry) = kept(proxy).into_iter().find(|entry| entry.id == id && entry.state == state) {
+                return entry;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    in_time(&format!("{id} {state}"), look).await
+}
+
+/// Asserts that the request was kept, and gives its name.
+#[track_caller]
+fn queued(answer: &Answer) -> String {
+    assert_eq!((answer.status, answer.header("x-should-retry")), (503, Some("true")), "{answer:?}");
+    let after: u64 = answer.header("retry-after").and_then(|text| text.parse().ok()).expect("integer retry-after");
+    assert!(after <= 55, "{answer:?}");
+    answer.header("qcc-queued").expect("it was queued").to_owned()
+}
+
+#[tokio::test]
+async fn what_failed_is_kept_tried_again_and_handed_to_the_re_send_once() {
+    let upstream = Upstream::always(failing()).await;
+    let proxy = start(QUEUE, &upstream).await;
+    let id = queued(&proxy.send(&Request::stream().session("s")).await);
+    assert_eq!(kept(&proxy).len(), 1, "it is on disk before the client is told");
+    upstream.script(Reply::served);
+    until(&proxy, &id, State::Done).await;
+    let calls = upstream.count();
+    // The client's own fallback: without streaming, with another `max_tokens`.
+    let body = format!(
+        r#"{{"model":"{}","max_tokens":21333,"messages":[{{"role":"user","content":"say hi"}}]}}"#,
+        messages::MODEL
+    );
+    let answer = proxy.send(&Request::messages(body).session("s")).await;
+    assert_eq!(answer.assert_served().header("qcc-queued-answer"), Some(&*id));
+    let message: serde_json::Value = serde_json::from_slice(&answer.body).expect("one message");
+    assert_eq!(message["content"][0]["text"], "hello");
+    assert_eq!(
+        (&message["stop_reason"], answer.header("content-type")),
+        (&"end_turn".into(), Some("application/json"))
+    );
+    assert_eq!(upstream.count(), calls, "it was paid for once");
+    let again = proxy.send(&Request::stream().session("s")).await;
+    assert_eq!(again.assert_served().header("qcc-queued-answer"), None, "handed out once");
+    assert_eq!(upstream.count(), calls + 1);
+}
+
+#[tokio::test]
+async fn a_kept_message_is_told_in_events_where_a_stream_is_asked_for() {
+    let upstream = Upstream::always(failing()).await;
+    let proxy = start(QUEUE, &upstream).await;
+    let id = queued(&proxy.send(&Request::unary().session("s")).await);
+    upstream.script(Reply::served);
+    until(&proxy, &id, State::Done).await;
+    let answer = proxy.send(&Request::stream().session("s")).await;
+    assert_eq!(answer.assert_served().header("qcc-queued-answer"), Some(&*id));
+    assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream")), "{answer:?}");
+    assert!(answer.text().contains("event: message_stop") && answer.text().contains("hello"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_re_send_takes_a_waiting_entry_over_and_its_success_ends_it() {
+    let upstream = Upstream::always(failing()).await;
+    let proxy = start("queue: { hold: 0s, strategy: fixed, base: 10m, max_delay: 10m }", &upstream).await;
+    let id = queued(&proxy.send(&Request::stream().session("s")).await);
+    let again = queued(&proxy.send(&Request::unary().session("s")).await);
+    assert_eq!((again, kept(&proxy).len()), (id.clone(), 1), "the same entry, not a second one");
+    upstream.script(Reply::served);
+    let calls = upstream.count();
+    proxy.send(&Request::stream().session("s")).await.assert_served();
+    until(&proxy, &id, State::Done).await;
+    assert_eq!(upstream.count(), calls + 1);
+}
+
+#[tokio::test]
+async fn a_re_send_attaches_to_the_try_that_is_under_way() {
+    let (upstream, gate) = (Upstream::always(failing()).await, Gate::closed());
+    let proxy = start(QUEUE, &upstream).await;
+    let id = queued(&proxy.send(&Request::stream().session("s")).await);
+    let (calls, waiting) = (upstream.count(), gate.clone());
+    upstream.script(move |seen| Reply::served(seen).behind(&waiting));
+    upstream.wait_for(calls + 1).await;
+    let mut asked = tokio::task::JoinSet::new();
+    let address = proxy.address;
+    asked.spawn(async move { Client::h1(address).await.send(&Request::unary().session("s")).await });
+    // Another conversation is another request, and so is one without a conversation.
+    let count = upstream.count();
+    let mut others = tokio::task::JoinSet::new();
+    others.spawn(async move { Client::h1(address).await.send(&Request::stream().session("other")).await });
+    others.spawn(async move { Client::h1(address).await.send(&Request::stream()).await });
+    upstream.wait_for(count + 2).await;
+    gate.open();
+    let answer = asked.join_next().await.expect("it was asked").expect("no panic");
+    assert_eq!(answer.assert_served().header("qcc-queued-answer"), Some(&*id));
+    for other in others.join_all().await {
+        assert_eq!(other.assert_served().header("qcc-queued-answer"), None);
+    }
+    assert_eq!(upstream.count(), count + 2, "no second call for what was under way");
+}
+
+#[tokio::test]
+async fn an_entry_is_given_up_after_its_retries_and_a_re_send_revives_it() {
+    let upstream = Upstream::always(failing()).await;
+    let proxy = start("queue: { hold: 0s, strategy: immediate, max_retries: 2 }", &upstream).await;
+    let id = queued(&proxy.send(&Request::stream().session("s")).await);
+    let dead = until(&proxy, &id, State::Dead).await;
+    assert_eq!(dead.retries, 2);
+    assert!(proxy.wait_log("queue_dead").await.contains(&id));
+    assert_eq!(queued(&proxy.send(&Request::stream().session("s")).await), id);
+    until(&proxy, &id, State::Dead).await;
+    upstream.script(Reply::served);
+    proxy.send(&Request::stream().session("s")).await.assert_served();
+    until(&proxy, &id, State::Done).await;
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_says_so() {
+    let upstream = Upstream::always(failing()).await;
+    let slow = "hold: 0s, strategy: fixed, base: 10m, max_delay: 10m";
+    for (bound, why) in [("max_entries: 2", "full-of-entries"), ("max_bytes: 1000", "full-of-bytes")] {
+        let proxy = start(&format!("queue: {{ {slow}, {bound} }}"), &upstream).await;
+        let answers = proxy.send_times(12, &Request::stream()).await;
+        let refused = answers.iter().filter(|answer| answer.header("qcc-not-queued") == Some(why)).count();
+        let kept = kept(&proxy).len();
+        assert!(kept >= 2 && refused > 0 && kept + refused == 12, "{kept} {refused}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_the_endpoints_affair_is_not_kept() {
+    let upstream = Upstream::always(Reply::error(400, "invalid_request_error", "x")).await;
+    let proxy = start(QUEUE, &upstream).await;
+    for (reply, request) in [
+        (Reply::error(400, "invalid_request_error", "x"), Request::stream()),
+        (Reply::error(404, "not_found_error", "model: x"), Request::stream()),
+        (Reply::error(500, "api_error", "x"), Request::stream().target("/v1/messages/count_tokens")),
+        (Reply::error(401, "authentication_error", "x"), Request::stream()),
+    ] {
+        upstream.script(move |_| reply.clone());
+        assert_eq!(proxy.send(&request).await.header("qcc-queued"), None);
+    }
+    let off = start("queue: { enabled: false, hold: 0s }", &upstream).await;
+    upstream.script(|_| failing());
+    assert_eq!(off.send(&Request::stream()).await.header("qcc-queued"), None);
+    let passed = profile(
+        "production",
+        "tier: primary",
+        &[format!("      - {{ id: a, base_url: \"{}\", auth: passthrough }}\n", upstream.url())],
+    );
+    let through = Proxy::start(&with(&format!("{QUEUE}\nstate: {{ dir: state }}"), &[passed])).await;
+    assert_eq!(through.send(&Request::stream()).await.header("qcc-queued"), None);
+    assert_eq!((kept(&proxy), kept(&off), kept(&through)), (vec![], vec![], vec![]));
+}
+
+#[tokio::test]
+async fn an_outage_gives_up_nothing_and_the_return_makes_no_storm() {
+    let upstream = Upstream::always(failing()).await;
+    let more = "queue: { hold: 0s, strategy: immediate, max_retries: 3 }\nstate: { dir: state }";
+    let proxy = Proxy::start(&with(more, &[in_order([upstream.url()])])).await;
+    let mut ids = Vec::new();
+    for answer in proxy.send_times(60, &Request::stream()).await {
+        ids.push(queued(&answer));
+    }
+    // Long enough for many retries, were they not postponed while nothing admits.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(kept(&proxy).iter().all(|entry| entry.state != State::Dead), "{:?}", kept(&proxy));
+    let before = upstream.count();
+    upstream.script(|seen| Reply::served(seen).late(Duration::from_millis(20)));
+    for id in &ids {
+        until(&proxy, id, State::Done).await;
+    }
+    assert!(upstream.count() <= before + 62, "{} calls for 60 entries", upstream.count() - before);
+}
+
+#[tokio::test]
+async fn no_credential_is_in_any_file_and_the_rest_comes_as_it_was() {
+    let upstream = Upstream::always(failing()).await;
+    let proxy = start(QUEUE, &upstream).await;
+    let request = Request::messages(messages::ask(messages::MODEL, true)).without("x-api-key").session("s");
+    let request = request
+        .header("x-api-key", "sk-canary-client")
+        .header("authorization", "Bearer sk-canary-client")
+        .header("cookie", "sk-canary-client")
+        .header("anthropic-beta", "one")
+        .header("anthropic-beta", "two");
+    let id = queued(&proxy.send(&request).await);
+    for file in std::fs::read_dir(proxy.state()).expect("the state is there") {
+        let path = file.expect("an entry").path();
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        assert!(memchr::memmem::find(&bytes, CANARY.as_bytes()).is_none(), "a key in {}", path.display());
+    }
+    upstream.script(Reply::served);
+    until(&proxy, &id, State::Done).await;
+    let (first, last) = (upstream.requests().remove(0), upstream.requests().pop().expect("it was tried again"));
+    assert_eq!((first.sha256(), &first.target), (last.sha256(), &last.target));
+    assert_eq!(first.values("anthropic-beta"), last.values("anthropic-beta"));
+    assert_eq!((last.header("x-api-key"), last.header("cookie")), (Some("sk-canary-a"), None));
+}
+
+#[tokio::test]
+async fn finished_and_given_up_entries_expire() {
+    let upstream = Upstream::always(failing()).await;
+    let queue = "queue: { hold: 0s, strategy: immediate, max_retries: 1, keep: 1s }";
+    let proxy = start(queue, &upstream).await;
+    let id = queued(&proxy.send(&Request::stream()).await);
+    until(&proxy, &id, State::Dead).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    // The next start looks at once; a running proxy looks now and then.
+    let proxy = proxy.killed_and_again().await;
+    in_time("it expires", async {
+        while !kept(&proxy).is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+/// Kills at random moments of a burst: what was acknowledged is there afterwards, and is answered once.
+#[tokio::test]
+async fn killed_at_any_moment_nothing_acknowledged_is_lost_or_paid_twice() {
+    let rounds = std::env::var("QCC_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
+    let upstream = Upstream::always(failing()).await;
+    let slow = "queue: { hold: 0s, strategy: fixed, base: 10m, max_delay: 10m, max_entries: 100000 }";
+    let mut proxy = start(slow, &upstream).await;
+    let mut acknowledged = Vec::new();
+    for round in 0..rounds {
+        let (address, mut burst) = (proxy.address, tokio::task::JoinSet::new());
+        for client in 0..8 {
+            burst.spawn(async move {
+                let (mut client_, mut told) = (Client::h1(address).await, Vec::new());
+                for nth in 0..50 {
+                    let request = Request::stream().session(&format!("{round}-{client}-{nth}"));
+                    let Ok(answer) = client_.try_send(&request).await else { break };
+                    told.extend(answer.header("qcc-queued").map(str::to_owned));
+                }
+                told
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(5..150))).await;
+        proxy = proxy.killed_and_again().await;
+        acknowledged.extend(burst.join_all().await.into_iter().flatten());
+        let there: std::collections::HashSet<_> = kept(&proxy).into_iter().map(|entry| entry.id).collect();
+        let lost: Vec<_> = acknowledged.iter().filter(|id| !there.contains(*id)).collect();
+        assert_eq!(lost, [] as [&String; 0], "lost in round {round}");
+    }
+    assert!(acknowledged.len() >= rounds, "{} acknowledged", acknowledged.len());
+}
+
+/// Kills at random moments while entries are being answered: what is stored as answered is not asked for again.
+#[tokio::test]
+async fn killed_while_retrying_no_stored_success_is_paid_for_again() {
+    let rounds = std::env::var("QCC_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
+    let upstream = Upstream::always(failing()).await;
+    let mut proxy = start("queue: { hold: 0s, strategy: fixed, base: 10ms, max_retries: 1000 }", &upstream).await;
+    for round in 0..rounds {
+        upstream.script(|_| failing());
+        for nth in 0..6 {
+            let body = format!(r#"{{"model":"m","stream":true,"messages":"{round}-{nth}"}}"#);
+            queued(&proxy.send(&Request::messages(body).session(&format!("{round}-{nth}"))).await);
+        }
+        upstream.script(|seen| Reply::served(seen).late(Duration::from_millis(5)));
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(0..120))).await;
+        let done = |proxy: &Proxy| kept(proxy).into_iter().filter(|entry| entry.state == State::Done);
+        proxy.signal(rustix::process::Signal::KILL);
+        assert_eq!(proxy.exit().await, None);
+        let stored: Vec<_> = done(&proxy).filter_map(|entry| entry.session).collect();
+        let before = upstream.count();
+        proxy = proxy.again().await.unwrap_or_else(|code| panic!("the next start ended with {code:?}"));
+        for entry in kept(&proxy) {
+            until(&proxy, &entry.id, State::Done).await;
+        }
+        for request in upstream.requests().into_iter().skip(before) {
+            let text = String::from_utf8_lossy(&request.body).into_owned();
+            assert!(stored.iter().all(|id| !text.contains(&format!("\"{id}\""))), "paid again: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_state_that_cannot_be_written_refuses_and_the_proxy_goes_on() {
+    let upstream = Upstream::always(failing()).await;
+    let more = format!("{QUEUE}\nstate: {{ dir: state }}");
+    let setup = Setup::new(&with(&more, &[in_order([upstream.url()])])).with_file("state", "no directory");
+    let Ok(proxy) = setup.start_or_exit().await else { return };
+    let answer = proxy.send(&Request::stream()).await;
+    assert_eq!((answer.header("qcc-queued"), answer.header("qcc-not-queued")), (None, Some("storage-failed")));
+    upstream.script(Reply::served);
+    proxy.send(&Request::stream()).await.assert_served();
+}
+
+#[tokio::test]
+async fn several_endpoints_are_tried_before_a_request_is_kept() {
+    let (one, two) = (Upstream::always(failing()).await, Upstream::always(failing()).await);
+    let more = format!("{QUEUE}\nstate: {{ dir: state }}");
+    let profiles = [
+        profile("production", "tier: primary", &[endpoint("a", &one.url(), "")]),
+        profile("backup", "tier: secondary", &[endpoint("b", &two.url(), "")]),
+    ];
+    let proxy = Proxy::start(&with(&more, &profiles)).await;
+    let id = queued(&proxy.send(&Request::unary()).await);
+    assert!(one.count() >= 1 && two.count() >= 1);
+    two.script(Reply::served);
+    until(&proxy, &id, State::Done).await;
+}
