@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::CONNECTION;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Method, Request, Uri, Version};
 use tokio::time::Instant;
@@ -38,7 +38,7 @@ pub struct Call {
     pub method: Method,
     /// Its path and query, untouched.
     pub target: PathAndQuery,
-    /// The client's headers, credentials included.
+    /// The client's headers as they came, credentials included; which of them go up is decided for each endpoint.
     pub headers: HeaderMap,
     /// Its body.
     pub body: Replay,
@@ -54,24 +54,6 @@ pub struct Call {
     pub stored: bool,
 }
 
-/// Hop-by-hop headers and the client's credential for qcc: never forwarded.
-const DROPPED: [HeaderName; 12] = [
-    CONNECTION,
-    HOST,
-    CONTENT_LENGTH,
-    TRANSFER_ENCODING,
-    TE,
-    TRAILER,
-    UPGRADE,
-    EXPECT,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("proxy-authorization"),
-    HeaderName::from_static("qcc-token"),
-];
-
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const SESSION: HeaderName = HeaderName::from_static("x-claude-code-session-id");
 
 impl Call {
@@ -120,10 +102,10 @@ impl Call {
 
     fn headers_for(&self, endpoint: &Endpoint) -> HeaderMap {
         let own = matches!(endpoint.credential, Credential::Passthrough);
+        let named = named_by_connection(&self.headers);
         let mut headers = HeaderMap::with_capacity(self.headers.len() + endpoint.headers.len() + 1);
         for (name, value) in &self.headers {
-            let credential = *name == AUTHORIZATION || *name == X_API_KEY;
-            if own || !credential {
+            if !stays_down(name, own) && !named.contains(name) {
                 headers.append(name, value.clone());
             }
         }
@@ -137,16 +119,55 @@ impl Call {
     }
 }
 
-/// Takes hop-by-hop headers out, also those that `Connection` names, and those meant for qcc. Order and repetitions of
-/// the others stay. Serves both directions; `HOST` and lengths are written anew by the sender.
-pub fn end_to_end(headers: HeaderMap, dropped: impl Fn(&HeaderName) -> bool) -> HeaderMap {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
+/// Whether a header of a request is not forwarded: hop by hop, meant for qcc, or the client's credential unless that is the
+/// endpoint's `own`. `Host` and lengths are written anew by the sender.
+fn stays_down(name: &HeaderName, own: bool) -> bool {
+    match name.as_str() {
+        "connection"
+        | "host"
+        | "content-length"
+        | "transfer-encoding"
+        | "te"
+        | "trailer"
+        | "upgrade"
+        | "expect"
+        | "keep-alive"
+        | "proxy-connection"
+        | "proxy-authorization"
+        | "http2-settings"
+        | "qcc-token" => true,
+        "authorization" | "x-api-key" => !own,
+        _ => false,
+    }
+}
+
+/// Whether a header of an answer is not handed on: hop by hop, or a permission for pages, which may not read an answer.
+fn stays_up(name: &HeaderName) -> bool {
+    match name.as_str() {
+        "proxy-authenticate"
+        | "proxy-authentication-info"
+        | "connection"
+        | "transfer-encoding"
+        | "trailer"
+        | "upgrade"
+        | "keep-alive"
+        | "proxy-connection" => true,
+        name => name.starts_with("access-control-"),
+    }
+}
+
+/// The headers that `Connection` makes hop by hop.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
+}
+
+/// The headers of an answer that go down. Order and repetitions stay.
+pub fn downward(headers: HeaderMap) -> HeaderMap {
+    if !headers.keys().any(stays_up) {
+        return headers;
+    }
+    let named = named_by_connection(&headers);
     let mut kept = HeaderMap::with_capacity(headers.len() + 4);
     let mut last: Option<HeaderName> = None;
     for (name, value) in headers {
@@ -157,30 +178,9 @@ pub fn end_to_end(headers: HeaderMap, dropped: impl Fn(&HeaderName) -> bool) -> 
                 None => continue,
             },
         };
-        if !dropped(name) && !named.contains(name) {
+        if !stays_up(name) && !named.contains(name) {
             kept.append(name.clone(), value);
         }
     }
     kept
-}
-
-/// The headers of a request that go up.
-pub fn upward(headers: HeaderMap) -> HeaderMap {
-    end_to_end(headers, |name| DROPPED.contains(name) || *name == HTTP2_SETTINGS)
-}
-
-/// The headers of an answer that go down.
-pub fn downward(headers: HeaderMap) -> HeaderMap {
-    const HOP_BY_HOP: [HeaderName; 8] = [
-        HeaderName::from_static("proxy-authenticate"),
-        HeaderName::from_static("proxy-authentication-info"),
-        CONNECTION,
-        TRANSFER_ENCODING,
-        TRAILER,
-        UPGRADE,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-    ];
-    // No page may read an answer: an upstream's permission is not ours.
-    end_to_end(headers, |name| HOP_BY_HOP.contains(name) || name.as_str().starts_with("access-control-"))
 }

@@ -19,7 +19,7 @@ use super::connection::{Activity, Busy};
 use super::{admission, local};
 use crate::dispatch::Worker;
 use crate::dispatch::answer::Refusal;
-use crate::dispatch::call::{Call, Kind, upward};
+use crate::dispatch::call::{Call, Kind};
 use crate::dispatch::facts::Facts;
 use crate::dispatch::journal::Journal;
 use crate::dispatch::relay::{Body, Cut};
@@ -132,7 +132,7 @@ async fn take_in(
     (journal.record.bytes_in, journal.record.stream) = (body.len(), facts.stream);
     journal.record.model.clone_from(&facts.model);
     let kind = Kind::of(&head.method, target.path());
-    let mut headers = upward(head.headers);
+    let mut headers = head.headers;
     // Also where nobody is sent the client's credential now: a reload may change that while the request waits.
     if let Some(clients) = snapshot.clients.as_deref() {
         admission::remove_tokens(&mut headers, clients);

@@ -136,6 +136,9 @@ fn some(count: u64) -> Option<u64> {
 }
 
 fn clipped(text: &str) -> &str {
+    if text.len() <= LONGEST {
+        return text;
+    }
     text.char_indices().nth(LONGEST).map_or(text, |(end, _)| &text[..end])
 }
 

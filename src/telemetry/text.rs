@@ -4,7 +4,7 @@
 //! - values are quoted only where they hold a space, a quote, `=` or a backslash, so `grep status=529` works;
 //! - the field `report` is the exception: it is shown below its line, indented, line by line.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -15,6 +15,9 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Json, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+/// Room for the fields of a request's line.
+const USUAL_LINE: usize = 320;
 
 /// The two formats behind one switch, so that a reload changes it between two lines.
 pub(super) struct Lines {
@@ -43,7 +46,7 @@ where
         write!(out, "{} ", humantime::format_rfc3339_millis(SystemTime::now()))?;
         let (level, style) = shown(*event.metadata().level(), self.colour);
         write!(out, "{style}{level}{style:#} ")?;
-        let mut fields = Fields::default();
+        let mut fields = Fields { pairs: String::with_capacity(USUAL_LINE), ..Fields::default() };
         event.record(&mut fields);
         write!(out, "{fields}")
     }
@@ -73,8 +76,16 @@ impl Fields {
         match name {
             "message" => self.message = escape(value),
             "report" => self.report = value.trim_end().lines().fold(String::new(), indented),
+            _ if is_plain(value) => self.pairs.extend([" ", name, "=", value]),
             _ => self.pairs.extend([" ", name, "=", &quoted(value)]),
         }
+    }
+
+    /// Numbers and truth values need no look.
+    fn add_plain(&mut self, name: &str, value: impl fmt::Display) {
+        self.pairs.extend([" ", name, "="]);
+        // A string takes everything.
+        let _ = write!(self.pairs, "{value}");
     }
 }
 
@@ -89,6 +100,18 @@ impl Visit for Fields {
         self.add(field.name(), value);
     }
 
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add_plain(field.name(), value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add_plain(field.name(), value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add_plain(field.name(), value);
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.add(field.name(), &format!("{value:?}"));
     }
@@ -98,6 +121,11 @@ impl Visit for Fields {
 fn indented(all: String, line: &str) -> String {
     let indent = if line.is_empty() { "" } else { "    " };
     all + "\n" + indent + &escape(line)
+}
+
+/// Whether `value` is shown as it stands, as nearly all are: nothing in it needs a quote or an escape.
+fn is_plain(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\'))
 }
 
 /// `value` as it stands, or between quotes where it would be ambiguous.
@@ -110,6 +138,9 @@ fn quoted(value: &str) -> String {
 
 /// `value` with its control characters (also the invisible direction marks) written out.
 pub(crate) fn escape(value: &str) -> String {
+    if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return value.to_owned();
+    }
     let mut clean = String::with_capacity(value.len());
     for c in value.chars() {
         if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode, header};
 
-use super::fault::{Fault, is_page};
+use super::fault::{Fault, is_page, may_be_error};
 use super::outcome::{Outcome, RateLimit};
 use super::rate;
 
@@ -63,6 +63,9 @@ fn within_success(head: &Answer<'_>) -> Outcome {
     }
     if page(head) || head.body.trim_ascii_start().first() != Some(&b'{') {
         return server(head);
+    }
+    if !may_be_error(head.body) {
+        return Outcome::Success;
     }
     let fault = Fault::read(head.body);
     if !fault.is_error {

@@ -64,6 +64,12 @@ impl Fault {
     }
 }
 
+/// Whether `body` could be read as an error: a quick look that spares nearly every answer the reading. What makes an error
+/// stands there between quotes, unless it is written in escapes; inside a text its quotes would be escaped.
+pub(super) fn may_be_error(body: &[u8]) -> bool {
+    ["\"error\"", "\"success\"", "\\u00"].iter().any(|sign| memchr::memmem::find(body, sign.as_bytes()).is_some())
+}
+
 /// Whether a body is an HTML page.
 pub(super) fn is_page(body: &[u8]) -> bool {
     let start = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
