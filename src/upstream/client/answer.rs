@@ -11,6 +11,9 @@ use hyper::body::Incoming;
 
 /// Something a request holds while it runs: a whole HTTP/1.1 connection, or a stream's place on an HTTP/2 one.
 pub(super) trait Held {
+    /// Polls the body of the answer, which may take driving the connection.
+    fn poll_frame(&self, body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>>;
+
     /// The request is over, or was given up.
     fn released(self: Rc<Self>);
 }
@@ -59,14 +62,18 @@ impl Body for Answer {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let Self { body, hold } = &mut *self;
+        let polled = match &hold.0 {
+            Some(held) => held.poll_frame(body, cx),
+            None => Pin::new(&mut *body).poll_frame(cx),
+        };
         let ended = match &polled {
             Poll::Pending => false,
-            Poll::Ready(Some(Ok(_))) => self.body.is_end_stream(),
+            Poll::Ready(Some(Ok(_))) => body.is_end_stream(),
             Poll::Ready(None | Some(Err(_))) => true,
         };
         if ended {
-            self.hold.release();
+            hold.release();
         }
         polled
     }

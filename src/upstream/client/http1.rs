@@ -1,19 +1,24 @@
 //! An HTTP/1.1 connection: one request at a time.
 //!
+//! - It has no task: its exchange drives it, then the reader of its answer; idle, it is looked at when it is to be used.
 //! - It goes back to its pool only when hyper is ready for another request on it: then the answer was read to its end,
 //!   the request was written to its end and heard to its end, and nothing came after.
-//! - In every other case it is dropped, which ends its task and closes the socket at once, whatever is still under way.
+//! - In every other case it is dropped, which closes the socket at once, whatever is still under way.
 
 use std::cell::{Cell, RefCell};
+use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::task::AbortHandle;
 
 use super::answer::Held;
+use super::driver::Driver;
 use super::exchange::Failure;
 use super::pool::Pool;
 use super::wire::{Heard, Wire};
@@ -21,10 +26,10 @@ use super::{MAX_HEAD, RequestBody};
 use crate::net::connect::Io;
 use crate::time::Moment;
 
-/// A connection and the task that drives it.
+/// A connection and what drives it.
 pub(super) struct Http1<B: RequestBody> {
     sender: RefCell<SendRequest<B>>,
-    task: AbortHandle,
+    driver: Driver<B>,
     heard: Rc<Heard>,
     served: Cell<bool>,
     idle_since: Cell<Moment>,
@@ -38,11 +43,9 @@ impl<B: RequestBody> Http1<B> {
         // `max_headers` stays unset: its default is the 100 we want, and setting it costs an allocation per answer.
         let (sender, connection) =
             http1::Builder::new().max_header_size(MAX_HEAD).handshake::<_, B>(TokioIo::new(wire)).await?;
-        // Its errors are told to the exchange; a connection that ends between requests is nobody's error.
-        let task = tokio::task::spawn_local(async move { drop(connection.await) }).abort_handle();
         Ok(Rc::new(Self {
             sender: RefCell::new(sender),
-            task,
+            driver: Driver::new(connection, Rc::clone(&heard)),
             heard,
             served: Cell::new(false),
             idle_since: Cell::new(Moment::now()),
@@ -50,10 +53,11 @@ impl<B: RequestBody> Http1<B> {
         }))
     }
 
-    /// Whether a request can be sent. A new connection takes its first one before its task has run.
+    /// Whether a request can be sent.
     pub(super) fn is_usable(&self) -> bool {
+        self.driver.look();
         let sender = self.sender.borrow();
-        !sender.is_closed() && !self.heard.is_deaf() && (sender.is_ready() || !self.served.get())
+        !sender.is_closed() && !self.heard.is_deaf() && sender.is_ready()
     }
 
     /// Whether it has been given a request before.
@@ -70,8 +74,8 @@ impl<B: RequestBody> Http1<B> {
     pub(super) async fn send(&self, request: Request<B>) -> Result<Response<Incoming>, Failure> {
         let reused = self.served.replace(true);
         self.heard.begin();
-        let sending = self.sender.borrow_mut().send_request(request);
-        let result = sending.await;
+        let mut sending = pin!(self.sender.borrow_mut().send_request(request));
+        let result = std::future::poll_fn(|cx| self.driver.poll(cx, |cx| sending.as_mut().poll(cx))).await;
         self.heard.head();
         result.map_err(|error| Failure {
             // Cancelled: it was never written. Otherwise silence on a reused connection says that it was dead already.
@@ -82,7 +86,14 @@ impl<B: RequestBody> Http1<B> {
 }
 
 impl<B: RequestBody> Held for Http1<B> {
+    fn poll_frame(&self, body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        self.driver.poll(cx, |cx| Pin::new(&mut *body).poll_frame(cx))
+    }
+
     fn released(self: Rc<Self>) {
+        if !self.sender.borrow().is_ready() {
+            self.driver.look();
+        }
         if !self.sender.borrow().is_ready() || self.heard.is_deaf() {
             return;
         }
@@ -90,11 +101,5 @@ impl<B: RequestBody> Held for Http1<B> {
         if let Some(home) = self.home.upgrade() {
             home.put(self);
         }
-    }
-}
-
-impl<B: RequestBody> Drop for Http1<B> {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }

@@ -8,9 +8,12 @@
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -145,6 +148,10 @@ impl<B: RequestBody> Http2<B> {
 }
 
 impl<B: RequestBody> Held for Http2<B> {
+    fn poll_frame(&self, body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        Pin::new(body).poll_frame(cx)
+    }
+
     fn released(self: Rc<Self>) {
         self.active.set(self.active.get().saturating_sub(1));
         self.idle_since.set(Moment::now());
@@ -169,7 +176,7 @@ async fn drive<B: RequestBody>(driver: Driver<B>) {
     std::future::poll_fn(|cx| match driver.borrow_mut().as_mut() {
         // Its errors are told to the exchanges; a connection that ends between requests is nobody's error.
         Some(connection) => Pin::new(connection).poll(cx).map(drop),
-        None => std::task::Poll::Ready(()),
+        None => Poll::Ready(()),
     })
     .await;
     driver.borrow_mut().take();

@@ -3,7 +3,8 @@
 //! It is our own because a general client shares its pool between threads, hides which connection a request went over,
 //! and retries by its own rules. Connecting is `net::connect`, the protocols are hyper.
 //!
-//! - Nothing is shared between workers: a client and its tasks live on one thread, inside a `LocalSet`.
+//! - Nothing is shared between workers: a client and its tasks live on one thread.
+//! - An HTTP/1.1 connection has no task: whoever waits for its answer drives it.
 //! - A request never waits for another request. There is no limit of connections here: limits belong to admission.
 //! - A kept connection that died before any byte of an answer is replaced once, silently, by a new one. On a new
 //!   connection nothing is sent twice, except a stream that an HTTP/2 peer said it did not process.
@@ -13,6 +14,7 @@
 //! It does not time out answers, choose endpoints, or judge them: that is `dispatch`.
 
 mod answer;
+mod driver;
 mod error;
 mod exchange;
 mod http1;

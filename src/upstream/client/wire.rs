@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -22,15 +22,34 @@ const MAX_INTERIM: u32 = 16;
 const MAX_BEFORE_HEAD: usize = 16 * MAX_HEAD;
 
 /// What has come since the request began. Shared by the connection's task and the exchange.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Heard {
     bytes: Cell<usize>,
     awaiting_head: Cell<bool>,
     deaf: Cell<bool>,
     interim: RefCell<Interim>,
+    /// The task that waits for the wire.
+    waiting: RefCell<Waker>,
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self {
+            bytes: Cell::default(),
+            awaiting_head: Cell::default(),
+            deaf: Cell::default(),
+            interim: RefCell::default(),
+            waiting: RefCell::new(Waker::noop().clone()),
+        }
+    }
 }
 
 impl Heard {
+    /// From now on the wire wakes `waker`.
+    pub(super) fn wakes(&self, waker: &Waker) {
+        self.waiting.borrow_mut().clone_from(waker);
+    }
+
     /// A request begins.
     pub(super) fn begin(&self) {
         self.bytes.set(0);
@@ -137,7 +156,7 @@ impl fmt::Display for TooMuchBeforeHead {
 
 impl std::error::Error for TooMuchBeforeHead {}
 
-/// A byte stream that counts what it reads.
+/// A byte stream that counts what it reads, and wakes not who polls it but who waits for it.
 pub(super) struct Wire {
     io: Io,
     heard: Rc<Heard>,
@@ -151,49 +170,54 @@ impl Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { io, heard } = &mut *self;
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        Poll::Ready(self.heard.add(&buf.filled()[before..]))
+        ready!(Pin::new(io).poll_read(&mut Context::from_waker(&heard.waiting.borrow()), buf))?;
+        Poll::Ready(heard.add(&buf.filled()[before..]))
     }
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.heard.is_deaf() {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let Self { io, heard } = &mut *self;
+        if heard.is_deaf() {
             return Poll::Ready(Ok(buf.len()));
         }
-        let result = ready!(Pin::new(&mut self.io).poll_write(cx, buf));
-        Poll::Ready(self.heard.written(result, buf.len()))
+        let result = ready!(Pin::new(io).poll_write(&mut Context::from_waker(&heard.waiting.borrow()), buf));
+        Poll::Ready(heard.written(result, buf.len()))
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        _: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let Self { io, heard } = &mut *self;
         let all = bufs.iter().map(|buf| buf.len()).sum();
-        if self.heard.is_deaf() {
+        if heard.is_deaf() {
             return Poll::Ready(Ok(all));
         }
-        let result = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs));
-        Poll::Ready(self.heard.written(result, all))
+        let result = ready!(Pin::new(io).poll_write_vectored(&mut Context::from_waker(&heard.waiting.borrow()), bufs));
+        Poll::Ready(heard.written(result, all))
     }
 
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.heard.is_deaf() {
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { io, heard } = &mut *self;
+        if heard.is_deaf() {
             return Poll::Ready(Ok(()));
         }
-        let result = ready!(Pin::new(&mut self.io).poll_flush(cx)).map(|()| 0);
-        Poll::Ready(self.heard.written(result, 0).map(drop))
+        let result = ready!(Pin::new(io).poll_flush(&mut Context::from_waker(&heard.waiting.borrow()))).map(|()| 0);
+        Poll::Ready(heard.written(result, 0).map(drop))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { io, heard } = &mut *self;
+        Pin::new(io).poll_shutdown(&mut Context::from_waker(&heard.waiting.borrow()))
     }
 }
 
