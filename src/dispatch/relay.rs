@@ -1,17 +1,18 @@
-//! The answer's body on its way down: pieces go through as they come, and what they say is noted on the side.
+//! The answer's body on its way down: pieces go through as they come, and what they say is noted on the side. Small
+//! pieces that are there together go down together, in one write; none waits for another.
 //!
 //! Invariants:
-//! - no event is held, merged, dropped or re-ordered once the gate is open;
+//! - no byte is held, dropped or re-ordered once the gate is open;
 //! - a failure of the endpoint is recorded before the client can see it, since its re-send arrives milliseconds later;
 //! - dropping the body (the client left) drops the upstream call with it and counts nothing.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::answer::error_event;
@@ -23,6 +24,11 @@ use super::usage::{keep_tail, usage_in};
 use crate::upstream::classify::classify_event_error;
 use crate::upstream::client::Answer;
 use crate::upstream::outcome::Outcome;
+
+/// Pieces of a stream below this size are put together with those that are there already.
+const SMALL: usize = 2 * 1024;
+/// Most that is put together.
+const TOGETHER: usize = 16 * 1024;
 
 /// Body of every answer the proxy gives.
 #[derive(Debug)]
@@ -117,11 +123,16 @@ pub struct Relay {
     journal: Journal,
     /// The try that is answering; `None` if it has ended already, as a failure.
     flight: Option<Flight>,
+    /// What came after the pieces that were put together.
+    ahead: Option<Came>,
     idle: Silence,
     /// The end of a JSON answer, where its usage stands.
     tail: Vec<u8>,
     phase: Phase,
 }
+
+/// What an endpoint sent: a frame, its failure, or the end.
+type Came = Option<Result<Frame<Bytes>, hyper::Error>>;
 
 type Polled = Poll<Option<Result<Frame<Bytes>, Cut>>>;
 
@@ -130,7 +141,7 @@ impl Relay {
     pub fn new(parts: Parts, journal: Journal, flight: Option<Flight>, idle: Duration) -> Self {
         let tail = if parts.shape == Shape::Whole { end_of(&parts.held, &parts.gate) } else { Vec::new() };
         let idle = Silence::new(idle);
-        let mut relay = Self { answer: parts, journal, flight, idle, tail, phase: Phase::Flowing };
+        let mut relay = Self { answer: parts, journal, flight, ahead: None, idle, tail, phase: Phase::Flowing };
         relay.answer.gate.prefix = Vec::new();
         relay
     }
@@ -144,16 +155,59 @@ impl Relay {
         if self.phase == Phase::Ended {
             return Poll::Ready(None);
         }
-        let Some(rest) = &mut self.answer.rest else { return self.end() };
-        match Pin::new(rest).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => self.pass(frame),
+        match self.next(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let frame = self.gather(frame, cx);
+                self.settle_if_over();
+                Poll::Ready(Some(Ok(frame)))
+            }
             Poll::Ready(Some(Err(error))) => self.broken(&Outcome::Local, &error.to_string()),
             Poll::Ready(None) => self.end(),
             Poll::Pending => self.silence(cx),
         }
     }
 
-    fn pass(&mut self, frame: Frame<Bytes>) -> Polled {
+    /// What comes next. It is noted as soon as it is here.
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
+        if let Some(ahead) = self.ahead.take() {
+            return Poll::Ready(ahead);
+        }
+        let Some(rest) = &mut self.answer.rest else { return Poll::Ready(None) };
+        let came = ready!(Pin::new(rest).poll_frame(cx));
+        if let Some(Ok(frame)) = &came {
+            self.note(frame);
+        }
+        Poll::Ready(came)
+    }
+
+    /// Puts the small pieces behind a small one to it, as far as they are there.
+    fn gather(&mut self, frame: Frame<Bytes>, cx: &mut Context<'_>) -> Frame<Bytes> {
+        let Some(first) = frame.data_ref().filter(|piece| self.is_small(piece)) else { return frame };
+        let mut all = BytesMut::new();
+        while all.len() < TOGETHER {
+            match self.next(cx) {
+                Poll::Ready(Some(Ok(more))) if more.data_ref().is_some_and(|piece| self.is_small(piece)) => {
+                    if all.is_empty() {
+                        all.reserve(2 * SMALL);
+                        all.extend_from_slice(first);
+                    }
+                    all.extend_from_slice(more.data_ref().map_or(&[], |piece| &piece[..]));
+                }
+                Poll::Ready(other) => {
+                    self.ahead = Some(other);
+                    break;
+                }
+                Poll::Pending => break,
+            }
+        }
+        if all.is_empty() { frame } else { Frame::data(all.freeze()) }
+    }
+
+    fn is_small(&self, piece: &Bytes) -> bool {
+        self.answer.shape == Shape::Events && piece.len() < SMALL
+    }
+
+    fn note(&mut self, frame: &Frame<Bytes>) {
         self.idle.broken();
         if let Some(piece) = frame.data_ref() {
             self.journal.record.bytes_out += piece.len() as u64;
@@ -163,8 +217,6 @@ impl Relay {
                 Shape::Opaque => {}
             }
         }
-        self.settle_if_over();
-        Poll::Ready(Some(Ok(frame)))
     }
 
     fn look_at_events(&mut self, piece: &[u8]) {
@@ -194,7 +246,8 @@ impl Relay {
 
     /// An answer of known length is over with its last byte: nobody asks for what comes after it.
     fn settle_if_over(&mut self) {
-        let over = self.answer.held.is_empty() && self.answer.rest.as_ref().is_none_or(HttpBody::is_end_stream);
+        let last = self.answer.held.is_empty() && self.ahead.is_none();
+        let over = last && self.answer.rest.as_ref().is_none_or(HttpBody::is_end_stream);
         if over && (self.answer.shape != Shape::Events || self.answer.gate.scanner.seen().is_complete()) {
             self.settle();
         }
