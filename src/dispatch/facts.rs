@@ -79,21 +79,45 @@ impl Scanner {
     }
 
     /// Goes on inside a string; returns where to continue. Only quotes are looked for: whether one is escaped is told by
-    /// the backslashes right before it, so that the many escapes inside a text cost nothing.
+    /// the backslashes right before it.
     fn string(&mut self, piece: &[u8], at: usize) -> usize {
-        let mut from = at;
-        while let Some(quote) = find_quote(&piece[from..]).map(|found| from + found) {
-            if !self.is_escaped(&piece[at..quote]) {
-                self.keep(&piece[at..quote]);
-                self.escaped = false;
-                self.end_string(self.base + quote as u64 + 1);
-                return quote + 1;
-            }
-            from = quote + 1;
+        if let Some(length) = self.closing_quote(&piece[at..]) {
+            let quote = at + length;
+            self.keep(&piece[at..quote]);
+            self.escaped = false;
+            self.end_string(self.base + quote as u64 + 1);
+            return quote + 1;
         }
         self.escaped = self.is_escaped(&piece[at..]);
         self.keep(&piece[at..]);
         piece.len()
+    }
+
+    /// The first quote in `text` that is not escaped. Prose and code are full of escaped ones, a few words apart: those are
+    /// found word by word, for less than a wide search costs to begin; where there are none, the wide search goes on.
+    fn closing_quote(&self, text: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
+            let words = block.as_chunks().0;
+            if words.iter().all(|word| quotes(*word) == 0) {
+                at += BLOCK;
+                at += memchr::memchr(b'"', &text[at..])?;
+                continue;
+            }
+            for (word, from) in words.iter().zip((at..).step_by(8)) {
+                let mut quotes = quotes(*word);
+                while quotes != 0 {
+                    let quote = from + quotes.trailing_zeros() as usize / 8;
+                    if !self.is_escaped(&text[..quote]) {
+                        return Some(quote);
+                    }
+                    quotes &= quotes - 1;
+                }
+            }
+            at += BLOCK;
+        }
+        let rest = memchr::memchr_iter(b'"', &text[at..]).map(|found| at + found);
+        rest.into_iter().find(|quote| !self.is_escaped(&text[..*quote]))
     }
 
     /// Whether the byte after `text` is escaped: an odd number of backslashes stands before it, of which the piece before
@@ -195,26 +219,16 @@ impl Scanner {
     }
 }
 
-/// How far the next quote is looked for word by word.
-const NEAR: usize = 64;
+/// Bytes of a string that are looked through word by word before the wide search.
+const BLOCK: usize = 32;
 
-/// The first quote. Prose and code are full of escaped ones, a few words apart: those are found here for less than a wide
-/// search costs to begin.
-fn find_quote(text: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+/// The high bits of the bytes that are quotes.
+const fn quotes(word: [u8; 8]) -> u64 {
+    const LOWS: u64 = u64::from_ne_bytes([0x7f; 8]);
     const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
-    let (words, _) = text[..text.len().min(NEAR)].as_chunks();
-    for (nth, word) in words.iter().enumerate() {
-        // Bytes that are quotes become zero, and the lowest zero borrows its high bit.
-        let differing = u64::from_le_bytes(*word) ^ QUOTES;
-        let found = differing.wrapping_sub(ONES) & !differing & HIGHS;
-        if found != 0 {
-            return Some(nth * 8 + found.trailing_zeros() as usize / 8);
-        }
-    }
-    let seen = words.len() * 8;
-    memchr::memchr(b'"', &text[seen..]).map(|at| seen + at)
+    // A quote becomes zero, and only a zero has neither its high bit nor a carry into it.
+    let differing = u64::from_le_bytes(word) ^ QUOTES;
+    !(((differing & LOWS) + LOWS) | differing | LOWS)
 }
 
 /// The text of a JSON string without its quotes.

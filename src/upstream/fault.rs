@@ -4,7 +4,9 @@
 //! off: the look at a body is limited, the body is not.
 
 use std::fmt;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// The deciding fields of an error body. Everything is empty if there was nothing to understand.
@@ -67,7 +69,9 @@ impl Fault {
 /// Whether `body` could be read as an error: a quick look that spares nearly every answer the reading. What makes an error
 /// stands there between quotes, unless it is written in escapes; inside a text its quotes would be escaped.
 pub(super) fn may_be_error(body: &[u8]) -> bool {
-    ["\"error\"", "\"success\"", "\\u00"].iter().any(|sign| memchr::memmem::find(body, sign.as_bytes()).is_some())
+    static SIGNS: LazyLock<[Finder<'static>; 3]> =
+        LazyLock::new(|| ["\"error\"", "\"success\"", "\\u00"].map(Finder::new));
+    SIGNS.iter().any(|sign| sign.find(body).is_some())
 }
 
 /// Whether a body is an HTML page.
