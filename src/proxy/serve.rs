@@ -81,7 +81,8 @@ where
     let shared = Arc::clone(&door.worker.shared);
     let connection = Connection { local, activity: Rc::clone(&activity) };
     let service = service_fn(move |request| {
-        let handled = handle(Rc::clone(&door), connection.clone(), request);
+        // Boxed: it is large, and hyper keeps room for it as long as the connection lives.
+        let handled = Box::pin(handle(Rc::clone(&door), connection.clone(), request));
         Caught { handled }
     });
     let streams = Streams::default();
