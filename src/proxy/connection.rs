@@ -210,15 +210,22 @@ impl Heads {
     fn head<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let end = memchr::memchr(b'\n', bytes);
         let part = &bytes[..end.unwrap_or(bytes.len())];
-        let room = LOOKED_AT - self.line.len();
-        self.line.extend_from_slice(&part[..part.len().min(room)]);
-        let Some(end) = end else { return &[] };
-        self.end_line();
-        &bytes[end + 1..]
+        if end.is_some() && self.line.is_empty() {
+            self.end_line(part);
+        } else {
+            let room = LOOKED_AT - self.line.len();
+            self.line.extend_from_slice(&part[..part.len().min(room)]);
+            if end.is_some() {
+                let mut line = std::mem::take(&mut self.line);
+                self.end_line(&line);
+                line.clear();
+                self.line = line;
+            }
+        }
+        end.map_or(&[], |end| &bytes[end + 1..])
     }
 
-    fn end_line(&mut self) {
-        let mut line = std::mem::take(&mut self.line);
+    fn end_line(&mut self, line: &[u8]) {
         let text = line.trim_ascii();
         if let Some(length) = value_of(text, b"content-length:") {
             self.length =
@@ -231,8 +238,6 @@ impl Heads {
             (true, _) => self.end_head(),
             (false, _) => self.lines += 1,
         }
-        line.clear();
-        self.line = line;
     }
 
     fn end_head(&mut self) {

@@ -27,6 +27,9 @@ const STREAMS: u32 = 256;
 /// How long a connection whose client took too long may take to close in order.
 const PARTING: Duration = Duration::from_millis(500);
 
+/// How HTTP/2 begins over plain TCP.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+
 /// What the process is doing, as every connection sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -54,16 +57,42 @@ pub async fn serve(door: Rc<Door>, accepted: Accepted, tls: Option<Acceptor>, ph
     let Accepted { stream, local, place: _place } = accepted;
     let patience = patience(&door);
     match tls {
-        None => http(door, stream, local, patience, phase).await,
-        Some(acceptor) => {
-            let handshake = tokio::time::timeout(patience.header, acceptor.accept(stream));
-            match handshake.await {
-                Ok(Ok(stream)) => http(door, stream, local, patience, phase).await,
-                Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                Err(_) => tracing::debug!("TLS handshake took too long"),
-            }
+        None => {
+            let Some(is_http1) = is_http1(&stream, patience.keep_alive, phase.clone()).await else {
+                return tracing::debug!("connection timed out");
+            };
+            http(door, stream, local, is_http1, patience, phase).await;
         }
+        // Boxed: it is large, and connections without TLS would have room for it too.
+        Some(acceptor) => Box::pin(secure(door, stream, local, acceptor, patience, phase)).await,
     }
+}
+
+async fn secure(
+    door: Rc<Door>,
+    stream: TcpStream,
+    local: SocketAddr,
+    acceptor: Acceptor,
+    patience: Patience,
+    phase: watch::Receiver<Phase>,
+) {
+    match tokio::time::timeout(patience.header, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => http(door, stream, local, false, patience, phase).await,
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => tracing::debug!("TLS handshake took too long"),
+    }
+}
+
+/// Whether the client's first bytes, which stay where they are, say that it does not begin with HTTP/2; `None` if none come
+/// in time. Where they do not tell, whoever reads them finds out: knowing it beforehand only spares a larger buffer.
+async fn is_http1(stream: &TcpStream, patience: Duration, mut phase: watch::Receiver<Phase>) -> Option<bool> {
+    let mut first = [0; PREFACE.len()];
+    let peeked = tokio::select! {
+        peeked = stream.peek(&mut first) => peeked.unwrap_or(0),
+        () = tokio::time::sleep(patience) => return None,
+        _ = phase.wait_for(|phase| *phase != Phase::Serving) => 0,
+    };
+    Some(!PREFACE.starts_with(&first[..peeked]))
 }
 
 fn patience(door: &Door) -> Patience {
@@ -73,8 +102,14 @@ fn patience(door: &Door) -> Patience {
     Patience { header: timeouts.header.get(), keep_alive: timeouts.keep_alive.get(), write }
 }
 
-async fn http<T>(door: Rc<Door>, transport: T, local: SocketAddr, patience: Patience, mut phase: watch::Receiver<Phase>)
-where
+async fn http<T>(
+    door: Rc<Door>,
+    transport: T,
+    local: SocketAddr,
+    is_http1: bool,
+    patience: Patience,
+    mut phase: watch::Receiver<Phase>,
+) where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let activity = Activity::new(patience);
@@ -86,7 +121,7 @@ where
         Caught { handled }
     });
     let streams = Streams::default();
-    let builder = builder(streams.clone());
+    let builder = builder(streams.clone(), is_http1);
     let mut connection =
         pin!(builder.serve_connection(TokioIo::new(Watched::new(transport, Rc::clone(&activity))), service));
     let mut expired = pin!(activity.expired());
@@ -121,8 +156,11 @@ where
     }
 }
 
-fn builder(streams: Streams) -> auto::Builder<Streams> {
+fn builder(streams: Streams, is_http1: bool) -> auto::Builder<Streams> {
     let mut builder = auto::Builder::new(streams);
+    if is_http1 {
+        builder = builder.http1_only();
+    }
     // The head's timer is ours: hyper's would also close connections that are merely unused.
     builder.http1().header_read_timeout(None).timer(TokioTimer::new());
     builder
