@@ -2,6 +2,7 @@
 //! pieces that are there together go down together, in one write; none waits for another.
 //!
 //! Invariants:
+//! - what came before a break goes down before the connection is cut;
 //! - no byte is held, dropped or re-ordered once the gate is open;
 //! - a failure of the endpoint is recorded before the client can see it, since its re-send arrives milliseconds later;
 //! - dropping the body (the client left) drops the upstream call with it and counts nothing.
@@ -72,7 +73,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(text) => text.is_none(),
-            Self::Relay(relay) => relay.phase == Phase::Ended,
+            Self::Relay(relay) => relay.phase == Phase::Ended && !relay.cut,
         }
     }
 
@@ -129,6 +130,8 @@ pub struct Relay {
     /// The end of a JSON answer, where its usage stands.
     tail: Vec<u8>,
     phase: Phase,
+    /// The connection is cut once what was handed on is written.
+    cut: bool,
 }
 
 /// What an endpoint sent: a frame, its failure, or the end.
@@ -141,7 +144,8 @@ impl Relay {
     pub fn new(parts: Parts, journal: Journal, flight: Option<Flight>, idle: Duration) -> Self {
         let tail = if parts.shape == Shape::Whole { end_of(&parts.held, &parts.gate) } else { Vec::new() };
         let idle = Silence::new(idle);
-        let mut relay = Self { answer: parts, journal, flight, ahead: None, idle, tail, phase: Phase::Flowing };
+        let mut relay =
+            Self { answer: parts, journal, flight, ahead: None, idle, tail, phase: Phase::Flowing, cut: false };
         relay.answer.gate.prefix = Vec::new();
         relay
     }
@@ -153,7 +157,7 @@ impl Relay {
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         if self.phase == Phase::Ended {
-            return Poll::Ready(None);
+            return Poll::Ready(std::mem::take(&mut self.cut).then_some(Err(Cut)));
         }
         match self.next(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -161,8 +165,8 @@ impl Relay {
                 self.settle_if_over();
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => self.broken(&Outcome::Local, &error.to_string()),
-            Poll::Ready(None) => self.end(),
+            Poll::Ready(Some(Err(error))) => self.broken(&Outcome::Local, &error.to_string(), cx),
+            Poll::Ready(None) => self.end(cx),
             Poll::Pending => self.silence(cx),
         }
     }
@@ -231,14 +235,15 @@ impl Relay {
     }
 
     /// The upstream answer ended in good form.
-    fn end(&mut self) -> Polled {
+    fn end(&mut self, cx: &Context<'_>) -> Polled {
         let seen = self.answer.gate.scanner.seen();
         let whole = match self.answer.shape {
             Shape::Events => seen.is_complete() || seen.error.is_some() || self.answer.gate.decoder.is_blind(),
             Shape::Whole | Shape::Opaque => true,
         };
         if !whole {
-            return self.broken(&Outcome::Server { retry_after: None }, "the stream ended in the middle of the answer");
+            let outcome = Outcome::Server { retry_after: None };
+            return self.broken(&outcome, "the stream ended in the middle of the answer", cx);
         }
         self.settle();
         Poll::Ready(None)
@@ -272,7 +277,7 @@ impl Relay {
     }
 
     /// The upstream answer broke off, or fell silent.
-    fn broken(&mut self, outcome: &Outcome, detail: &str) -> Polled {
+    fn broken(&mut self, outcome: &Outcome, detail: &str, cx: &Context<'_>) -> Polled {
         let seen = self.answer.gate.scanner.seen();
         if self.answer.shape == Shape::Events && (seen.is_complete() || seen.error.is_some()) {
             self.settle();
@@ -288,18 +293,23 @@ impl Relay {
         self.journal.end("cut");
         // Cut before the first completed block: the client sends the same stream again and the user sees nothing.
         let tell = self.answer.appendable && block_completed && self.answer.gate.scanner.at_boundary();
-        let event = tell.then(|| Frame::data(error_event(&format!("{Cut}: {detail}"))));
-        Poll::Ready(Some(event.ok_or(Cut)))
+        if tell {
+            return Poll::Ready(Some(Ok(Frame::data(error_event(&format!("{Cut}: {detail}"))))));
+        }
+        // An error now would take what is not written yet along with it, even the head.
+        self.cut = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn silence(&mut self, cx: &mut Context<'_>) -> Polled {
         if self.flight.as_ref().is_some_and(Flight::is_shutting_down) {
-            return self.broken(&Outcome::Cancelled, "the proxy is shutting down");
+            return self.broken(&Outcome::Cancelled, "the proxy is shutting down", cx);
         }
         if self.idle.poll(cx).is_pending() {
             return Poll::Pending;
         }
-        self.broken(&Outcome::Server { retry_after: None }, "the endpoint fell silent")
+        self.broken(&Outcome::Server { retry_after: None }, "the endpoint fell silent", cx)
     }
 }
 
