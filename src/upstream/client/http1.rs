@@ -45,7 +45,7 @@ impl<B: RequestBody> Http1<B> {
             http1::Builder::new().max_header_size(MAX_HEAD).handshake::<_, B>(TokioIo::new(wire)).await?;
         Ok(Rc::new(Self {
             sender: RefCell::new(sender),
-            driver: Driver::new(connection, Rc::clone(&heard)),
+            driver: Driver::new(connection, &heard),
             heard,
             served: Cell::new(false),
             idle_since: Cell::new(Moment::now()),

@@ -28,8 +28,8 @@ pub(super) struct Heard {
     awaiting_head: Cell<bool>,
     deaf: Cell<bool>,
     interim: RefCell<Interim>,
-    /// The task that waits for the wire.
-    waiting: RefCell<Waker>,
+    /// Woken when the wire is ready, whoever polls it.
+    waker: RefCell<Waker>,
 }
 
 impl Default for Heard {
@@ -39,15 +39,15 @@ impl Default for Heard {
             awaiting_head: Cell::default(),
             deaf: Cell::default(),
             interim: RefCell::default(),
-            waiting: RefCell::new(Waker::noop().clone()),
+            waker: RefCell::new(Waker::noop().clone()),
         }
     }
 }
 
 impl Heard {
     /// From now on the wire wakes `waker`.
-    pub(super) fn wakes(&self, waker: &Waker) {
-        self.waiting.borrow_mut().clone_from(waker);
+    pub(super) fn wakes(&self, waker: Waker) {
+        self.waker.replace(waker);
     }
 
     /// A request begins.
@@ -156,7 +156,7 @@ impl fmt::Display for TooMuchBeforeHead {
 
 impl std::error::Error for TooMuchBeforeHead {}
 
-/// A byte stream that counts what it reads, and wakes not who polls it but who waits for it.
+/// A byte stream that counts what it reads, and wakes not who polls it but its driver.
 pub(super) struct Wire {
     io: Io,
     heard: Rc<Heard>,
@@ -173,7 +173,7 @@ impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { io, heard } = &mut *self;
         let before = buf.filled().len();
-        ready!(Pin::new(io).poll_read(&mut Context::from_waker(&heard.waiting.borrow()), buf))?;
+        ready!(Pin::new(io).poll_read(&mut Context::from_waker(&heard.waker.borrow()), buf))?;
         Poll::Ready(heard.add(&buf.filled()[before..]))
     }
 }
@@ -184,7 +184,7 @@ impl AsyncWrite for Wire {
         if heard.is_deaf() {
             return Poll::Ready(Ok(buf.len()));
         }
-        let result = ready!(Pin::new(io).poll_write(&mut Context::from_waker(&heard.waiting.borrow()), buf));
+        let result = ready!(Pin::new(io).poll_write(&mut Context::from_waker(&heard.waker.borrow()), buf));
         Poll::Ready(heard.written(result, buf.len()))
     }
 
@@ -198,7 +198,7 @@ impl AsyncWrite for Wire {
         if heard.is_deaf() {
             return Poll::Ready(Ok(all));
         }
-        let result = ready!(Pin::new(io).poll_write_vectored(&mut Context::from_waker(&heard.waiting.borrow()), bufs));
+        let result = ready!(Pin::new(io).poll_write_vectored(&mut Context::from_waker(&heard.waker.borrow()), bufs));
         Poll::Ready(heard.written(result, all))
     }
 
@@ -211,13 +211,13 @@ impl AsyncWrite for Wire {
         if heard.is_deaf() {
             return Poll::Ready(Ok(()));
         }
-        let result = ready!(Pin::new(io).poll_flush(&mut Context::from_waker(&heard.waiting.borrow()))).map(|()| 0);
+        let result = ready!(Pin::new(io).poll_flush(&mut Context::from_waker(&heard.waker.borrow()))).map(|()| 0);
         Poll::Ready(heard.written(result, 0).map(drop))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { io, heard } = &mut *self;
-        Pin::new(io).poll_shutdown(&mut Context::from_waker(&heard.waiting.borrow()))
+        Pin::new(io).poll_shutdown(&mut Context::from_waker(&heard.waker.borrow()))
     }
 }
 
