@@ -94,6 +94,7 @@ fn call(size: usize) -> Call {
         session: None,
         deadline: tokio::time::Instant::now(),
         room: None,
+        stored: false,
     }
 }
 
