@@ -20,6 +20,7 @@
 //! - [`dispatch`]: one request, a few attempts, one answer.
 //! - [`upstream`]: who can answer, and how well it goes.
 //! - [`failover`]: which profile is active, and why it changed.
+//! - [`admin`]: what a running proxy shows and takes, over its control socket.
 //! - [`app`]: start, run, stop; the only place that wires.
 //! - [`cli`]: words in, words out.
 //! - [`patch`]: a wish, the smallest change of the file's text that fulfils it, and its safe writing.
@@ -46,6 +47,7 @@
 //! active, by *failover*, *recovery*, *reload* or by hand. *snapshot*: what runs; *generation* counts accepted files,
 //! *epoch* every publication. *upstream* is towards endpoints, *downstream* towards the *client*.
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;

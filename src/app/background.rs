@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
@@ -13,9 +13,11 @@ use tokio::task::{JoinSet, LocalSet};
 use super::acceptor::Acceptor;
 use super::error::Held;
 use super::lock::{Lock, LockError};
-use super::signal::Signals;
+use super::signal::{self, Signals};
 use super::worker::{Crew, Site};
 use super::{Options, StartError, advance, history};
+use crate::admin;
+use crate::admin::socket::Door;
 use crate::config::model::ServerTls;
 use crate::config::{Config, Instance};
 use crate::dispatch::{Shared, Worker};
@@ -27,7 +29,7 @@ use crate::queue::Queue;
 use crate::queue::hold;
 use crate::queue::worker::{self as clerk, Clerk};
 use crate::snapshot::SnapshotCell;
-use crate::snapshot::reload::Publisher;
+use crate::snapshot::reload::{Control, Publisher};
 use crate::store::Store;
 use crate::telemetry::log::{LogHandle, log_events};
 use crate::telemetry::{Event, Events};
@@ -44,6 +46,7 @@ pub(super) struct Background {
 /// What is there before anything is listened on.
 struct Opened {
     publisher: Publisher,
+    instance: Option<Instance>,
     lock: Option<Lock>,
     store: Store,
 }
@@ -77,14 +80,14 @@ impl Background {
 
     async fn wire(self) {
         let _logged = self.options.log.is_some().then(|| tokio::spawn(log_events(self.options.events.clone())));
-        let Opened { publisher, lock, store } = match self.open().await {
+        let Opened { publisher, instance, lock, store } = match self.open().await {
             Ok(opened) => opened,
             Err(error) => return self.answer(Err(error)),
         };
         let signals = self.options.signals.then(Signals::open).transpose().map_err(StartError::Signals);
         let bell = publisher.cell().load().bell.clone();
         let queue = Arc::new(Queue::open(bell, store.clone(), self.options.events.clone()).await);
-        match signals.and_then(|signals| Ok((signals, self.build(&publisher, store, &queue)?))) {
+        match signals.and_then(|signals| Ok((signals, self.build(&publisher, instance, store, &queue)?))) {
             Ok((signals, proxy)) => {
                 self.answer(Ok(proxy.wired(lock)));
                 proxy.run(publisher, self.options.log, signals).await;
@@ -109,11 +112,18 @@ impl Background {
         let lock = lock(instance.clone().filter(|_| loaded.config.is_some())).await?;
         let opened = Publisher::open(loaded, self.options.events.clone()).await;
         let publisher = opened.map_err(|loaded| StartError::Config(loaded.report(false)))?;
-        let store = tokio::task::spawn_blocking(move || store(instance.as_ref())).await;
-        Ok(Opened { publisher, lock, store: store.map_err(|_| StartError::Panicked)?? })
+        let place = instance.clone();
+        let store = tokio::task::spawn_blocking(move || store(place.as_ref())).await;
+        Ok(Opened { publisher, instance, lock, store: store.map_err(|_| StartError::Panicked)?? })
     }
 
-    fn build(&self, publisher: &Publisher, store: Store, queue: &Arc<Queue>) -> Result<Proxy, StartError> {
+    fn build(
+        &self,
+        publisher: &Publisher,
+        instance: Option<Instance>,
+        store: Store,
+        queue: &Arc<Queue>,
+    ) -> Result<Proxy, StartError> {
         let cell = publisher.cell();
         let config = Arc::clone(&cell.load().config);
         let listeners = listen::bind(config.server.listen.addresses())?;
@@ -148,6 +158,8 @@ impl Background {
         Ok(Proxy {
             phase: self.phase.clone(),
             heard: self.options.events.listen_but_requests(),
+            door: instance.as_ref().and_then(door),
+            instance,
             store,
             shared,
             clerk,
@@ -185,6 +197,16 @@ fn store(instance: Option<&Instance>) -> Result<Store, StartError> {
     opened.map_err(StartError::State)
 }
 
+/// The control socket; without it the proxy runs all the same.
+fn door(instance: &Instance) -> Option<Door> {
+    let opened = Door::open(&instance.socket);
+    let warn = |error| {
+        let socket = instance.socket.display();
+        tracing::warn!(%error, %socket, "no control socket: commands do not find this proxy");
+    };
+    opened.map_err(warn).ok()
+}
+
 /// Default: one worker per core, at most 4; beyond that the kernel is the limit.
 fn workers(config: &Config) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -201,6 +223,9 @@ fn acceptor(spec: &ServerTls, publisher: &Publisher) -> Result<tls::Acceptor, St
 struct Proxy {
     phase: watch::Sender<Phase>,
     heard: tokio::sync::broadcast::Receiver<Arc<Event>>,
+    instance: Option<Instance>,
+    /// The control socket.
+    door: Option<Door>,
     store: Store,
     shared: Arc<Shared>,
     clerk: Clerk,
@@ -226,10 +251,34 @@ impl Proxy {
         self.addresses.iter().map(|address| format!("{scheme}://{address}")).collect()
     }
 
+    /// What the API shows and steers; nothing for a proxy that is not its file's one.
+    fn shown(&self, control: Control) -> Option<admin::Proxy> {
+        let instance = self.instance.as_ref()?;
+        let phase = self.phase.clone();
+        Some(admin::Proxy {
+            started: SystemTime::now(),
+            config: instance.config.clone(),
+            instance: instance.id.clone(),
+            listen: self.urls(),
+            cell: self.shared.cell.clone(),
+            control,
+            events: self.shared.events.clone(),
+            store: self.store.clone(),
+            in_flight: self.in_flight.clone(),
+            connections: self.crew.places.clone(),
+            phase: self.phase.subscribe(),
+            stop: Box::new(move || signal::stop(&phase)),
+        })
+    }
+
     async fn run(self, publisher: Publisher, log: Option<Arc<LogHandle>>, signals: Option<Signals>) {
-        let Self { phase, heard, store, shared, clerk, in_flight, listeners, crew, reported, .. } = self;
         let control = publisher.control();
         let mut tasks = JoinSet::new();
+        let shown = self.shown(control.clone());
+        let Self { phase, heard, door, store, shared, clerk, in_flight, listeners, crew, reported, .. } = self;
+        if let (Some(door), Some(shown)) = (door, shown) {
+            tasks.spawn(admin::serve(door, Arc::new(shown)));
+        }
         if let Some(signals) = signals {
             tasks.spawn(signals.follow(phase.clone(), control.clone()));
         }

@@ -41,7 +41,8 @@ async fn received(signal: &mut Signal) {
     }
 }
 
-fn stop(phase: &watch::Sender<Phase>) {
+/// Drains at first, ends the second time.
+pub(super) fn stop(phase: &watch::Sender<Phase>) {
     let next = if *phase.borrow() == Phase::Serving { Phase::Draining } else { Phase::Ending };
     if next == Phase::Draining {
         tracing::info!("stopping: requests in progress are finished first; a second signal ends them at once");

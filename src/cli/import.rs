@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use self::sources::{Around, Source};
 use super::edit::{self, EditArgs, Failure, Sheet};
-use super::files;
+use super::{files, keys};
 use crate::config::Secret;
 use crate::import::{self, Arrival, Names, Plan, Tool};
 
@@ -92,12 +92,7 @@ fn store(args: &ImportArgs, plan: &Plan, directory: &Path) -> Result<bool, Failu
         eprintln!("`.env` beside the file would get {}.", names.join(", "));
         return Ok(true);
     }
-    let failed = |name: &'static str| move |error| Failure::CouldNot(format!("`{name}` beside the file: {error}"));
-    if files::ignore_env(directory).map_err(failed(".gitignore"))? {
-        eprintln!("`.env` is now in .gitignore.");
-    }
-    files::add_keys(directory, &plan.keys).map_err(failed(".env"))?;
-    eprintln!("`.env` has {} now.", names.join(", "));
+    keys::keep(directory, &plan.keys)?;
     Ok(true)
 }
 

@@ -54,6 +54,8 @@ enum InitError {
     NoDirectory(PathBuf),
     /// What was found makes no valid file.
     Invalid(String),
+    /// Whoever was asked left.
+    Stopped,
     /// A file could not be read or written.
     Io(PathBuf, io::Error),
 }
@@ -67,6 +69,7 @@ impl fmt::Display for InitError {
             }
             Self::NoDirectory(path) => write!(f, "there is no directory `{}`; make it first", path.display()),
             Self::Invalid(why) => write!(f, "what was found makes no valid file, so nothing was written: {why}"),
+            Self::Stopped => f.write_str("nothing was written"),
             Self::Io(path, error) => write!(f, "`{}`: {error}", path.display()),
         }
     }
@@ -76,7 +79,7 @@ impl Error for InitError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Io(_, error) => Some(error),
-            Self::Exists(_) | Self::NoDirectory(_) | Self::Invalid(_) => None,
+            Self::Exists(_) | Self::NoDirectory(_) | Self::Invalid(_) | Self::Stopped => None,
         }
     }
 }
@@ -87,7 +90,7 @@ pub(super) fn run(args: &InitArgs, config: Option<&Path>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("qcc init: {error}");
-            ExitCode::from(if matches!(error, InitError::Exists(_)) { 1 } else { 2 })
+            ExitCode::from(if matches!(error, InitError::Exists(_) | InitError::Stopped) { 1 } else { 2 })
         }
     }
 }
@@ -103,8 +106,12 @@ fn init(args: &InitArgs, config: Option<&Path>) -> Result<(), InitError> {
     }
     let found = found::look(&Surroundings { env: &|name| std::env::var(name).ok(), directory });
     found.notes.iter().for_each(|note| eprintln!("{note}"));
-    let chosen = Consent::of(args.yes).choose(&found.findings);
+    let consent = Consent::of(args.yes);
+    let mut chosen = consent.choose(&found.findings);
     let stored = files::env_lines(directory).map_err(|e| InitError::Io(directory.join(".env"), e))?;
+    let lacks = chosen.is_empty() && !has_usual_key(&stored);
+    let typed = if lacks { consent.key().map_err(|_| InitError::Stopped)? } else { None };
+    chosen.extend(&typed);
     let env = |name: &str| std::env::var_os(name).map(|value| Secret::new(value.to_string_lossy()));
     let names = Names { stored: &stored, env: &env };
     let plan = Plan::new(&chosen, &names);

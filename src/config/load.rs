@@ -210,12 +210,17 @@ fn finish(
     diagnostics: Vec<Diagnostic>,
     mask: Mask,
 ) -> Loaded {
-    let (path, text, sha256, mask) = (path.to_owned(), Arc::from(text), hex(&Sha256::digest(bytes)), Arc::new(mask));
+    let (path, text, sha256, mask) = (path.to_owned(), Arc::from(text), sha256(bytes), Arc::new(mask));
     let (parsed, bom) = (true, bytes.starts_with("\u{FEFF}".as_bytes()));
     Loaded { path, text, bom, sha256, config, diagnostics, parsed, mask }.settled()
 }
 
 /// Two lower-case digits a byte.
+/// SHA-256 in hexadecimal, by which a file is known.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 pub(super) fn hex(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()

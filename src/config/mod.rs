@@ -37,7 +37,7 @@ pub mod units;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use instance::Instance;
-pub use load::{Loaded, load, load_bytes, resolve};
+pub use load::{Loaded, load, load_bytes, resolve, sha256};
 pub use locate::{NotFound, instance_id, locate};
 pub(crate) use mask::secrets;
 pub use model::Config;

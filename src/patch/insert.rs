@@ -62,6 +62,9 @@ impl Editor {
             let last = &children[at - 1];
             let next = scan::next_line(&self.text, last.end());
             let position = scan::comments_below(&self.text, next, scan::column(&self.text, last.head), true);
+            // What is commented out below the last one is set apart from it, and so is what comes behind.
+            let apart = self.text[next.min(position)..position].lines().any(scan::is_blank);
+            let gap = if apart { eol } else { gap };
             let open = position == self.text.len() && !self.text.ends_with('\n');
             let text = if open { format!("{eol}{gap}{block}") } else { format!("{gap}{block}{eol}") };
             return (position..position, text);

@@ -12,6 +12,7 @@
 mod control;
 mod news;
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
@@ -22,7 +23,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use self::control::Order;
-pub use self::control::{Control, Rejection, ReloadStatus, Switch};
+pub use self::control::{Control, Rejection, ReloadStatus, Switch, Verdict};
 use self::news::news;
 use super::build::{Inputs, build};
 use super::changes::{changes, cold};
@@ -118,11 +119,12 @@ impl Publisher {
     /// Takes in what the file holds now. Whether that was published.
     async fn reload(&mut self, bytes: io::Result<Bytes>, mode: Mode, nudged: bool) -> bool {
         let Some(mut loaded) = load(Arc::clone(&self.path), bytes).await else {
-            self.reject("the file could not be checked; please report this as a bug".to_owned(), 1);
+            let report = "the file could not be checked; please report this as a bug".to_owned();
+            self.reject(None, Rejection { at: SystemTime::now(), report, errors: 1, diagnostics: Arc::default() });
             return false;
         };
         let Some(config) = loaded.config.take().map(Arc::new) else {
-            self.reject(loaded.report(false), loaded.errors());
+            self.reject(Some(&loaded.sha256), rejection(&loaded));
             return false;
         };
         if loaded.sha256 == *self.cell.load().sha256 {
@@ -133,9 +135,14 @@ impl Publisher {
         true
     }
 
-    fn reject(&self, report: String, errors: usize) {
-        let rejection = Rejection { at: SystemTime::now(), report: report.clone(), errors };
-        self.status.send_modify(|status| status.rejected = Some(rejection));
+    fn reject(&self, sha256: Option<&String>, rejection: Rejection) {
+        let (report, errors) = (rejection.report.clone(), rejection.errors);
+        self.status.send_modify(|status| {
+            if let Some(sha256) = sha256 {
+                status.remember(sha256.clone(), Verdict::Rejected(rejection.clone()));
+            }
+            status.rejected = Some(rejection);
+        });
         self.events.tell(Event::Rejected { report, errors });
     }
 
@@ -158,8 +165,11 @@ impl Publisher {
         let resolved = self.secrets.resolve_within(&config, PATIENCE).await;
         let restart_required = cold(&self.started, &config);
         self.publish(&config, resolved, &loaded.sha256, before.generation + 1, |publisher, after| {
-            let fresh = ReloadStatus { mode, restart_required, ..ReloadStatus::new(after) };
-            publisher.status.send_replace(fresh);
+            publisher.status.send_modify(|status| {
+                let verdicts = std::mem::take(&mut status.verdicts);
+                *status = ReloadStatus { mode, restart_required, verdicts, ..ReloadStatus::new(after) };
+                status.remember(status.sha256.clone(), Verdict::Accepted(after.generation));
+            });
             publisher.tell_reloaded(changes(&before.config, &after.config).words);
         });
     }
@@ -238,8 +248,14 @@ impl ReloadStatus {
             mode: Mode::default(),
             restart_required: Vec::new(),
             rejected: None,
+            verdicts: VecDeque::new(),
         }
     }
+}
+
+fn rejection(loaded: &Loaded) -> Rejection {
+    let diagnostics = loaded.diagnostics.as_slice().into();
+    Rejection { at: SystemTime::now(), report: loaded.report(false), errors: loaded.errors(), diagnostics }
 }
 
 /// Checks what the file holds, away from this thread: a large one takes its time.

@@ -258,41 +258,6 @@ fn checks_and_the_queue_are_set_by_flags_and_shown_without() {
 }
 
 #[test]
-fn the_workflow_of_the_original_runs_word_for_word() {
-    let desk = Desk::empty();
-    assert_eq!(desk.qcc("init --yes").code, Some(0));
-    let comments = |text: &str| text.lines().filter(|line| line.contains('#')).map(str::to_owned).collect::<Vec<_>>();
-    let before = comments(&desk.text());
-    for line in [
-        "add work --url https://api.anthropic.com --key-env WORK_KEY",
-        "add personal --url https://api.anthropic.com --key-env PERSONAL_KEY",
-        "add production --description '...'",
-        "add backup --description '...'",
-        "add emergency --description '...'",
-        "endpoint add production -f work",
-        "endpoint add production -f personal",
-        "endpoint add production -f work -w 100 -p 1",
-    ] {
-        desk.edit(line);
-    }
-    desk.qcc("endpoint add production").failed(2, "--from-profile");
-    for line in [
-        "priority set production primary",
-        "priority set backup secondary",
-        "priority set emergency fallback",
-        "priority policy --auto-failover --auto-recovery --failure-threshold 3 --cooldown 300",
-    ] {
-        desk.edit(line);
-    }
-    assert_eq!(comments(&desk.text()), before, "every comment is where it was");
-    assert!(desk.qcc("priority list").done().contains("main, production"));
-    let listed = desk.qcc("endpoint list production").done();
-    let ids: Vec<&str> = listed.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(ids, ["production/work", "production/personal"]);
-    assert_eq!(desk.qcc("validate").code, Some(0));
-}
-
-#[test]
 fn single_values_are_read_and_changed_by_their_path() {
     let desk = Desk::with(FILE);
     assert_eq!(desk.qcc("config get profiles.team.endpoints[two].weight").done(), "100\n", "the default");

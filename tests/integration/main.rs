@@ -2,6 +2,7 @@
 //!
 //! Every test starts its own proxy and its own scripted upstreams; nothing is shared, so they run in any order and side by side.
 
+mod admin;
 mod affinity;
 mod balance;
 mod cancel;
@@ -36,3 +37,4 @@ mod state;
 mod stream_failure;
 mod support;
 mod validate;
+mod workflow;

@@ -8,9 +8,7 @@ use crate::cli::edit::{Failure, Sheet};
 use crate::config::model::{Auth, EndpointFields, ProfileSpec};
 use crate::config::server::Server;
 use crate::config::{Config, SecretSpec};
-
-/// What the proxy takes from a client it need not know.
-pub(super) const PLACEHOLDER: &str = "proxy-managed";
+pub(super) use crate::import::claude::PLACEHOLDER;
 
 /// An address and a credential.
 #[derive(Debug, PartialEq)]

@@ -2,7 +2,7 @@
 //!
 //! - A command says what is to change as [`Edit`]s; nothing here writes YAML.
 //! - The patch goes to stdout, what is said about it to stderr.
-//! - A running proxy notices the save by itself.
+//! - A running proxy notices the save by itself; what it says to it is waited for, a few seconds.
 //! - No key is taken from the command line, and none is printed unless `--show-secrets` asks for those in the file.
 
 mod consent;
@@ -12,6 +12,7 @@ mod fields;
 mod report;
 mod section;
 mod sheet;
+mod verdict;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ pub(super) use sheet::Sheet;
 
 /// What can be said to every editing command.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct EditArgs {
     /// Print the change as a patch for `git apply`, and write nothing.
     #[arg(long)]
@@ -40,7 +42,10 @@ pub(super) struct EditArgs {
     /// Also write the patch to this file.
     #[arg(long, value_name = "FILE")]
     patch_out: Option<PathBuf>,
-    /// Print one JSON document: file, changed, written, diff, warnings.
+    /// Do not wait for what a running proxy says to the change.
+    #[arg(long)]
+    no_wait: bool,
+    /// Print one JSON document: file, changed, written, diff, warnings, proxy.
     #[arg(long)]
     pub(super) json: bool,
     /// Print keys that stand in clear in the file; without it they are blanked.
@@ -69,6 +74,26 @@ pub(super) fn apply_with(
     args: &EditArgs,
     facts: &Map<String, Value>,
 ) -> Result<ExitCode, Failure> {
+    carry_out(sheet, edits, args, facts, || Ok(()))
+}
+
+/// The same, with something that has to be done right before the result is written, and only then.
+pub(super) fn apply_after(
+    sheet: &Sheet,
+    edits: &[Edit],
+    args: &EditArgs,
+    first: impl FnOnce() -> Result<(), Failure>,
+) -> Result<ExitCode, Failure> {
+    carry_out(sheet, edits, args, &Map::new(), first)
+}
+
+fn carry_out(
+    sheet: &Sheet,
+    edits: &[Edit],
+    args: &EditArgs,
+    facts: &Map<String, Value>,
+    first: impl FnOnce() -> Result<(), Failure>,
+) -> Result<ExitCode, Failure> {
     let patch = sheet.plan(edits)?;
     let withheld = !args.show_secrets && patch.withholds();
     let diff = report::diff(sheet, &patch, args.show_secrets);
@@ -76,10 +101,13 @@ pub(super) fn apply_with(
         save(path, &diff, withheld)?;
     }
     if !args.dry_run {
+        first()?;
         write(sheet, &patch)?;
     }
     let report = report::Report { sheet, patch: &patch, diff: &diff, written: !args.dry_run, withheld };
-    Ok(if args.json { report.json(facts) } else { report.print() })
+    let wait = !(args.dry_run || args.no_wait || patch.is_empty());
+    let hear = || if wait { verdict::hear(sheet.path(), &patch) } else { None };
+    Ok(if args.json { report.json(facts, hear()) } else { report.print(hear) })
 }
 
 /// That `edits` can be done.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Map, Value, json};
 
 use super::Sheet;
+use super::verdict::Heard;
 use crate::cli::stdout;
 use crate::config::{Diagnostic, Severity};
 use crate::patch::Patch;
@@ -21,8 +22,8 @@ pub(super) struct Report<'r> {
 }
 
 impl Report<'_> {
-    /// The patch, or the whole of a new file, to stdout; the rest to stderr.
-    pub(super) fn print(&self) -> ExitCode {
+    /// The patch, or the whole of a new file, to stdout; the rest to stderr, at last what is heard of a running proxy.
+    pub(super) fn print(&self, hear: impl FnOnce() -> Option<Heard>) -> ExitCode {
         let path = self.sheet.path().display();
         if self.patch.is_empty() {
             eprintln!("Nothing to change: {path} says so already.");
@@ -39,11 +40,17 @@ impl Report<'_> {
         if self.written {
             eprintln!("Wrote {path}.");
         }
-        code
+        match hear() {
+            None => code,
+            Some(heard) => {
+                eprintln!("{}", heard.words().trim_end());
+                if code == ExitCode::SUCCESS { heard.code() } else { code }
+            }
+        }
     }
 
     /// One JSON document, `facts` among the rest.
-    pub(super) fn json(&self, facts: &Map<String, Value>) -> ExitCode {
+    pub(super) fn json(&self, facts: &Map<String, Value>, heard: Option<Heard>) -> ExitCode {
         let warnings = self.warnings().into_iter();
         let warnings = warnings.map(|warning| {
             json!({ "code": warning.code, "path": warning.path, "message": warning.message, "help": warning.help })
@@ -56,9 +63,10 @@ impl Report<'_> {
             "diff": self.diff,
             "withheld": self.withheld,
             "warnings": warnings.collect::<Vec<_>>(),
+            "proxy": heard.as_ref().map(Heard::json),
         });
         document.as_object_mut().into_iter().for_each(|document| document.extend(facts.clone()));
-        stdout::print(&format!("{document:#}\n"), ExitCode::SUCCESS)
+        stdout::print(&format!("{document:#}\n"), heard.map_or(ExitCode::SUCCESS, |heard| heard.code()))
     }
 
     /// The warnings that the change brings.

@@ -86,6 +86,20 @@ impl Sheet {
         profiles.into_iter().flat_map(Map::keys).map(String::as_str).collect()
     }
 
+    /// Whether a reference of the file names the variable `name`.
+    pub(in crate::cli) fn refers_to(&self, name: &str) -> bool {
+        fn named(value: &Value, name: &str) -> bool {
+            match value {
+                Value::Object(fields) => {
+                    fields.iter().any(|(key, value)| key == "env" && value == name || named(value, name))
+                }
+                Value::Array(items) => items.iter().any(|item| named(item, name)),
+                _ => false,
+            }
+        }
+        named(&self.value, name)
+    }
+
     /// That there is such a profile.
     pub(in crate::cli) fn has_profile(&self, name: &str) -> Result<(), Failure> {
         let profiles = self.profiles();

@@ -4,11 +4,16 @@
 //! - The same address with the same key is the same endpoint: it gets the given fields instead of a twin. An `--id` decides
 //!   which one is meant.
 
+use std::path::Path as File;
+use std::process::ExitCode;
+
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{updates, wizard};
-use crate::cli::edit::{AccessArgs, EditArgs, Endpoint, Failure, ShareArgs, Sheet};
+use super::updates;
+use super::wizard::{self, Answers};
+use crate::cli::edit::{self, AccessArgs, EditArgs, Endpoint, Failure, ShareArgs, Sheet};
+use crate::cli::keys::{self, Line};
 use crate::patch::Edit;
 
 /// What can be typed after `qcc endpoint add`.
@@ -27,7 +32,7 @@ pub(in crate::cli) struct AddArgs {
     #[command(flatten)]
     share: ShareArgs,
     #[command(flatten)]
-    pub(super) edit: EditArgs,
+    edit: EditArgs,
 }
 
 /// An endpoint on its way into the file.
@@ -42,20 +47,30 @@ pub(super) struct New {
 /// Parts of an endpoint that belong to its place in a profile.
 const PLACE: [&str; 3] = ["weight", "priority", "enabled"];
 
-/// What is to change.
-pub(super) fn edits(sheet: &Sheet, args: &AddArgs) -> Result<Vec<Edit>, Failure> {
+/// Adds them. A key that was typed is kept first: the file never refers to one that is not there.
+pub(super) fn run(args: &AddArgs, named: Option<&File>) -> ExitCode {
+    edit::end(Sheet::open(named).and_then(|sheet| {
+        let (edits, keys) = edits(&sheet, args)?;
+        let directory = sheet.path().parent().unwrap_or(File::new("."));
+        edit::apply_after(&sheet, &edits, &args.edit, || keys::keep(directory, &keys))
+    }))
+}
+
+/// What is to change, and lines for `.env`.
+fn edits(sheet: &Sheet, args: &AddArgs) -> Result<(Vec<Edit>, Vec<Line>), Failure> {
     sheet.has_profile(&args.profile)?;
     let given: Map<String, Value> = args.access.fields().into_iter().chain(args.share.fields()).collect();
-    let mut news = match &args.from_profile {
-        Some(from) => copies(sheet, from)?,
-        None if args.access.url.is_some() => vec![New { ids: Vec::new(), fields: Map::new() }],
-        None => wizard::ask(sheet, &args.profile)?,
+    let Answers { mut news, keys } = match &args.from_profile {
+        Some(from) => Answers::of(copies(sheet, from)?),
+        None if args.access.url.is_some() => Answers::of(vec![New { ids: Vec::new(), fields: Map::new() }]),
+        None => wizard::ask(sheet, &args.profile, args.edit.dry_run)?,
     };
     for new in &mut news {
         new.fields.extend(given.clone());
         new.ids.push(id_of(new.fields.get("base_url").and_then(Value::as_str).unwrap_or_default()));
     }
-    Target { sheet, profile: &args.profile, id: args.id.as_deref(), given }.enter(news)
+    let target = Target { sheet, profile: &args.profile, id: args.id.as_deref(), given };
+    Ok((target.enter(news)?, keys))
 }
 
 /// The endpoints of the profile `from`, to be named as there, or `FROM-ID`.

@@ -101,7 +101,7 @@ pub(super) struct SwitchArgs {
 /// Runs `qcc endpoint ...`.
 pub(super) fn run(command: &EndpointCommand, named: Option<&File>) -> ExitCode {
     match command {
-        EndpointCommand::Add(args) => edit::run(named, &args.edit, |sheet| add::edits(sheet, args)),
+        EndpointCommand::Add(args) => add::run(args, named),
         EndpointCommand::List(args) => list::run(args, named),
         EndpointCommand::Set(args) => edit::run(named, &args.edit, |sheet| set(sheet, args)),
         EndpointCommand::Move(args) => edit::run(named, &args.edit, |sheet| reorder(sheet, args)),

@@ -1,14 +1,19 @@
 //! What is asked when `qcc endpoint add` is not told what to add: the profiles there are, then known providers, then an
 //! address by hand.
 //!
-//! It asks for the name of a variable, never for a key.
+//! A key may be typed: it is not shown, and goes into the `.env` beside the file.
 
-use std::io::{self, BufRead, IsTerminal as _, Write as _};
+use std::io::BufRead;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 use super::add::{New, copies};
 use crate::cli::edit::{Failure, Sheet};
+use crate::cli::keys::Line;
+use crate::cli::{files, prompt};
+use crate::config::Secret;
+use crate::import::Names;
 
 /// A provider whose API speaks the Messages format.
 struct Provider {
@@ -35,10 +40,25 @@ const PROVIDERS: [Provider; 10] = [
     provider("https://aihubmix.com", "x-api-key", "AIHUBMIX_API_KEY"),
 ];
 
-/// Asks on a terminal; without one, says what to pass.
-pub(super) fn ask(sheet: &Sheet, profile: &str) -> Result<Vec<New>, Failure> {
-    if io::stdin().is_terminal() && io::stderr().is_terminal() {
-        return Wizard { input: io::stdin().lock(), sheet, profile }.ask();
+/// What was chosen, and what is to be kept for it.
+pub(super) struct Answers {
+    /// The endpoints.
+    pub(super) news: Vec<New>,
+    /// Lines for `.env`.
+    pub(super) keys: Vec<Line>,
+}
+
+impl Answers {
+    /// Endpoints that bring no key along.
+    pub(super) const fn of(news: Vec<New>) -> Self {
+        Self { news, keys: Vec::new() }
+    }
+}
+
+/// Asks on a terminal; without one, says what to pass. In a rehearsal no key is asked for.
+pub(super) fn ask(sheet: &Sheet, profile: &str, rehearsal: bool) -> Result<Answers, Failure> {
+    if prompt::somebody() {
+        return Wizard { input: std::io::stdin().lock(), sheet, profile, rehearsal }.ask();
     }
     let from = format!("`qcc endpoint add {profile} --from-profile NAME`");
     let url = format!("`qcc endpoint add {profile} --url URL --key-env VAR`");
@@ -50,18 +70,19 @@ struct Wizard<'s, R> {
     input: R,
     sheet: &'s Sheet,
     profile: &'s str,
+    rehearsal: bool,
 }
 
 impl<R: BufRead> Wizard<'_, R> {
-    fn ask(mut self) -> Result<Vec<New>, Failure> {
+    fn ask(mut self) -> Result<Answers, Failure> {
         let sources = self.sources();
         let providers = PROVIDERS.map(|provider| provider.base_url.to_owned());
         let from = sources.iter().map(|name| format!("the endpoints of profile `{name}`"));
         let choices: Vec<String> = from.chain(providers).chain(["another address".to_owned()]).collect();
         let chosen = self.choose(&choices)?;
         match sources.get(chosen) {
-            Some(name) => copies(self.sheet, name),
-            None => self.endpoint(PROVIDERS.get(chosen - sources.len())).map(|new| vec![new]),
+            Some(name) => copies(self.sheet, name).map(Answers::of),
+            None => self.endpoint(PROVIDERS.get(chosen - sources.len())),
         }
     }
 
@@ -83,19 +104,38 @@ impl<R: BufRead> Wizard<'_, R> {
         }
     }
 
-    fn endpoint(&mut self, known: Option<&Provider>) -> Result<New, Failure> {
+    fn endpoint(&mut self, known: Option<&Provider>) -> Result<Answers, Failure> {
         let url = match known {
             Some(provider) => provider.base_url.to_owned(),
             None => self.some("Address, without /v1: ")?,
         };
-        let variable = known.map_or("API_KEY", |provider| provider.variable);
-        let named = self.line(&format!("Environment variable that holds the key [{variable}]: "))?;
-        let variable = if named.is_empty() { variable.to_owned() } else { named };
         let auth = match known {
             Some(provider) => provider.auth.to_owned(),
-            None => self.line("Header that carries it, x-api-key or bearer [x-api-key]: ")?,
+            None => self.line("Header that carries the key, x-api-key or bearer [x-api-key]: ")?,
         };
-        Ok(New { ids: Vec::new(), fields: fields(&url, &variable, &auth) })
+        let mut keys = Vec::new();
+        let variable = self.variable(known.map_or("API_KEY", |provider| provider.variable), &mut keys)?;
+        Ok(Answers { news: vec![New { ids: Vec::new(), fields: fields(&url, &variable, &auth) }], keys })
+    }
+
+    /// The variable that holds the key: one that gets it now, or one that has it.
+    fn variable(&mut self, usual: &str, keys: &mut Vec<Line>) -> Result<String, Failure> {
+        let question = "Key, to be kept in `.env` (not shown; return: a variable has it): ";
+        let typed = if self.rehearsal { None } else { prompt::key(&mut self.input, question)? };
+        if let Some(key) = typed {
+            return self.store(usual, &key, keys);
+        }
+        let named = self.line(&format!("Environment variable that holds the key [{usual}]: "))?;
+        Ok(if named.is_empty() { usual.to_owned() } else { named })
+    }
+
+    fn store(&self, usual: &str, key: &Secret, keys: &mut Vec<Line>) -> Result<String, Failure> {
+        let directory = self.sheet.path().parent().unwrap_or(Path::new("."));
+        let stored = files::env_lines(directory);
+        let stored = stored.map_err(|error| Failure::CouldNot(format!("`.env` beside the file: {error}")))?;
+        let env = |name: &str| std::env::var_os(name).map(|value| Secret::new(value.to_string_lossy()));
+        let names = Names { stored: &stored, env: &env };
+        Ok(names.store(usual, key, &|name| self.sheet.refers_to(name), keys))
     }
 
     /// An answer that is not empty.
@@ -108,16 +148,8 @@ impl<R: BufRead> Wizard<'_, R> {
         }
     }
 
-    /// An answer without the white space around it.
     fn line(&mut self, question: &str) -> Result<String, Failure> {
-        eprint!("{question}");
-        // A question that cannot be shown is answered all the same.
-        drop(io::stderr().flush());
-        let mut answer = String::new();
-        match self.input.read_line(&mut answer) {
-            Ok(read) if read > 0 => Ok(answer.trim().to_owned()),
-            _ => Err(Failure::Refused("nothing was changed".to_owned())),
-        }
+        prompt::line(&mut self.input, question)
     }
 }
 

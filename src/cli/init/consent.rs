@@ -1,8 +1,12 @@
 //! Asking before anything of the user's is taken over.
 
-use std::io::{self, BufRead, IsTerminal as _, Write as _};
+use std::io::{self, BufRead};
 
 use super::found::{Credential, Finding};
+use super::layer::Source;
+use crate::cli::edit::Failure;
+use crate::cli::prompt;
+use crate::config::model::Auth;
 use crate::import::address::ANTHROPIC;
 
 /// Whether to take something over.
@@ -21,7 +25,7 @@ impl Consent {
     pub(super) fn of(yes: bool) -> Self {
         match yes {
             true => Self::Given,
-            false if io::stdin().is_terminal() && io::stderr().is_terminal() => Self::Ask,
+            false if prompt::somebody() => Self::Ask,
             false => Self::Withheld,
         }
     }
@@ -45,6 +49,19 @@ impl Consent {
     }
 }
 
+impl Consent {
+    /// The key of a new user, if there is a person to type it.
+    pub(super) fn key(self) -> Result<Option<Finding>, Failure> {
+        if self != Self::Ask {
+            return Ok(None);
+        }
+        let question = format!("Key for {ANTHROPIC}, to be kept in `.env` (not shown; return: later): ");
+        let typed = prompt::key(&mut io::stdin().lock(), &question)?;
+        let (name, base_url, auth) = ("ANTHROPIC_API_KEY", ANTHROPIC.to_owned(), Auth::XApiKey);
+        Ok(typed.map(|key| Finding { source: Source::Typed, name, credential: Credential::Key(key), base_url, auth }))
+    }
+}
+
 /// Whether a new file refers to it anyway.
 fn is_usual(finding: &Finding) -> bool {
     let Finding { name, credential, base_url, .. } = finding;
@@ -53,12 +70,8 @@ fn is_usual(finding: &Finding) -> bool {
 
 /// `[Y/n]`; no answer at all is a no.
 fn ask(input: &mut impl BufRead, finding: &Finding) -> bool {
-    eprint!("Found {}. Take it over? [Y/n] ", describe(finding));
-    // A prompt that cannot be shown is answered all the same.
-    drop(io::stderr().flush());
-    let mut answer = String::new();
-    let read = input.read_line(&mut answer).unwrap_or(0);
-    read > 0 && matches!(answer.trim().to_ascii_lowercase().as_str(), "" | "y" | "yes")
+    let answer = prompt::line(input, &format!("Found {}. Take it over? [Y/n] ", describe(finding)));
+    answer.is_ok_and(|answer| matches!(answer.to_ascii_lowercase().as_str(), "" | "y" | "yes"))
 }
 
 /// The finding in words, and what becomes of its key.
@@ -79,9 +92,7 @@ fn source(finding: &Finding) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::init::layer::Source;
     use crate::config::Secret;
-    use crate::config::model::Auth;
 
     fn finding() -> Finding {
         Finding {

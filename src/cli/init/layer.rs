@@ -30,12 +30,15 @@ pub(super) enum Source {
     User(PathBuf),
     /// The private settings of the project.
     Project(PathBuf),
+    /// The person at the terminal.
+    Typed,
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Environment => f.write_str("the environment"),
+            Self::Typed => f.write_str("what was typed"),
             Self::User(path) | Self::Project(path) => write!(f, "`{}`", path.display()),
         }
     }
@@ -136,7 +139,7 @@ impl Layer {
     /// The file, if it is one.
     pub(super) fn path(&self) -> Option<PathBuf> {
         match &self.source {
-            Source::Environment => None,
+            Source::Environment | Source::Typed => None,
             Source::User(path) | Source::Project(path) => Some(path.clone()),
         }
     }

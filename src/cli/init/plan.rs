@@ -42,10 +42,11 @@ impl Plan {
 
 fn start(finding: &Finding, id: String, key: Reference) -> Start {
     let from = match finding.source {
-        Source::Environment => "the environment",
-        Source::User(_) | Source::Project(_) => "Claude Code's settings",
+        Source::Environment => Some("the environment"),
+        Source::User(_) | Source::Project(_) => Some("Claude Code's settings"),
+        Source::Typed => None,
     };
-    Start { id, base_url: finding.base_url.clone(), key, auth: finding.auth, from: Some(from) }
+    Start { id, base_url: finding.base_url.clone(), key, auth: finding.auth, from }
 }
 
 #[cfg(test)]

@@ -1,12 +1,17 @@
 //! What others may ask of the publisher, and what they may know of it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::sync::{mpsc, watch};
 
+use crate::config::Diagnostic;
 use crate::snapshot::watch::{Mode, Nudge};
 use crate::upstream::endpoint::EndpointId;
+
+/// How many verdicts are remembered.
+const REMEMBERED: usize = 16;
 
 /// Something the publisher is to do.
 #[derive(Debug)]
@@ -76,6 +81,8 @@ pub struct ReloadStatus {
     pub restart_required: Vec<&'static str>,
     /// The last save, if it was not accepted.
     pub rejected: Option<Rejection>,
+    /// The last files that were read, the newest last.
+    pub(super) verdicts: VecDeque<(String, Verdict)>,
 }
 
 impl ReloadStatus {
@@ -83,6 +90,32 @@ impl ReloadStatus {
     pub fn short_sha256(&self) -> &str {
         self.sha256.get(..12).unwrap_or(&self.sha256)
     }
+
+    /// What became of the file with this SHA-256, in hex; `None` while it was not read, or long after.
+    pub fn verdict(&self, sha256: &str) -> Option<Verdict> {
+        if self.sha256 == sha256 {
+            return Some(Verdict::Accepted(self.generation));
+        }
+        let newest = self.verdicts.iter().rev();
+        newest.into_iter().find(|(read, _)| read == sha256).map(|(_, verdict)| verdict.clone())
+    }
+
+    /// Remembers what became of a file.
+    pub(super) fn remember(&mut self, sha256: String, verdict: Verdict) {
+        if self.verdicts.len() == REMEMBERED {
+            self.verdicts.pop_front();
+        }
+        self.verdicts.push_back((sha256, verdict));
+    }
+}
+
+/// What became of a file.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It is, or was, live: its generation.
+    Accepted(u64),
+    /// It was not taken.
+    Rejected(Rejection),
 }
 
 /// A save that was not accepted.
@@ -94,4 +127,6 @@ pub struct Rejection {
     pub report: String,
     /// How many of them are errors.
     pub errors: usize,
+    /// The same as data; without secrets.
+    pub diagnostics: Arc<[Diagnostic]>,
 }

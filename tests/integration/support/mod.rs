@@ -2,6 +2,7 @@
 //!
 //! Nothing here sleeps to let something happen: every wait is for an event, with a deadline.
 
+pub(crate) mod api;
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod desk;

@@ -1,0 +1,48 @@
+//! The running proxy, as its routes see it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+
+use crate::limit::Limit;
+use crate::proxy::serve::Phase;
+use crate::snapshot::SnapshotCell;
+use crate::snapshot::reload::Control;
+use crate::store::Store;
+use crate::telemetry::Events;
+
+/// Everything routes show and steer.
+pub struct Proxy {
+    /// When the process started to serve.
+    pub started: SystemTime,
+    /// The file.
+    pub config: PathBuf,
+    /// The id of its instance.
+    pub instance: String,
+    /// Where it listens, such as `http://127.0.0.1:7860`.
+    pub listen: Vec<String>,
+    /// What runs.
+    pub cell: SnapshotCell,
+    /// The task that publishes.
+    pub control: Control,
+    /// Where events are told.
+    pub events: Events,
+    /// What lasts.
+    pub store: Store,
+    /// Requests in flight.
+    pub in_flight: Limit,
+    /// Client connections.
+    pub connections: Limit,
+    /// What the process is doing.
+    pub phase: watch::Receiver<Phase>,
+    /// Stops it: at first what is in progress is finished, the second time it is ended.
+    pub stop: Box<dyn Fn() + Send + Sync>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Proxy of {}", self.config.display())
+    }
+}

@@ -1,0 +1,60 @@
+//! `POST /v1/endpoints/reset`: what is held against an endpoint is forgotten.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Json, Router};
+use http::StatusCode;
+
+use crate::admin::Proxy;
+use crate::admin::error::ApiError;
+use crate::admin::extract::Body;
+use crate::admin::view::{Reset, WasReset};
+use crate::snapshot::Snapshot;
+use crate::telemetry::Event;
+use crate::time::Moment;
+use crate::upstream::endpoint::Endpoint;
+
+pub(super) fn routes() -> Router<Arc<Proxy>> {
+    Router::new().route("/v1/endpoints/reset", post(reset))
+}
+
+/// It admits at once; its key, also where other endpoints use it, is tried again and rests no more.
+async fn reset(
+    State(proxy): State<Arc<Proxy>>,
+    Body(Reset { endpoint }): Body<Reset>,
+) -> Result<Json<WasReset>, ApiError> {
+    let snapshot = proxy.cell.load();
+    let found = find(&snapshot, &endpoint)?;
+    let was_out = found.state.reset(Moment::now());
+    let key_was_dead = found.key.revive();
+    found.key.clear_rests();
+    proxy.control.renew(found.id.clone());
+    let endpoint = found.id.to_string();
+    tracing::info!(endpoint, was_out, key_was_dead, "endpoint reset by hand");
+    if was_out || key_was_dead {
+        proxy.events.tell(Event::Admitted { endpoint: endpoint.clone() });
+    }
+    Ok(Json(WasReset { endpoint, was_out, key_was_dead }))
+}
+
+/// The endpoint called `PROFILE/ID`, or `ID` where only one is.
+fn find<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Arc<Endpoint>, ApiError> {
+    let named = snapshot.endpoints().filter(|endpoint| *endpoint.id.id == *name || endpoint.id.to_string() == name);
+    let mut named: Vec<&Arc<Endpoint>> = named.collect();
+    match named.len() {
+        1 => Ok(named.remove(0)),
+        0 => Err(ApiError::unknown(format!("the chain has no enabled endpoint `{name}`; {}", known(snapshot)))),
+        _ => {
+            let candidates: Vec<String> = named.iter().map(|endpoint| endpoint.id.to_string()).collect();
+            let message = format!("`{name}` could be one of {}", candidates.join(", "));
+            Err(ApiError::new(StatusCode::CONFLICT, "ambiguous", message))
+        }
+    }
+}
+
+fn known(snapshot: &Snapshot) -> String {
+    let names: Vec<String> = snapshot.endpoints().map(|endpoint| endpoint.id.to_string()).collect();
+    if names.is_empty() { "there is none yet".to_owned() } else { format!("endpoints: {}", names.join(", ")) }
+}

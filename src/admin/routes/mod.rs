@@ -1,0 +1,33 @@
+//! The table of routes. Each noun has a file and adds its own.
+
+mod endpoints;
+mod reload;
+mod status;
+mod stop;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use http::StatusCode;
+
+use super::Proxy;
+use super::error::ApiError;
+
+/// The longest body that is read; none is meant to be longer than a few lines.
+const LONGEST_BODY: usize = 64 << 10;
+
+/// Everything the API answers.
+pub(super) fn table(proxy: Arc<Proxy>) -> Router {
+    let nouns = [status::routes(), reload::routes(), stop::routes(), endpoints::routes()];
+    let table = nouns.into_iter().fold(Router::new(), Router::merge);
+    let unknown = || async { ApiError::unknown("there is no such route; `/v1/status` is one") };
+    let method = || async {
+        ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "the route takes another method")
+    };
+    table
+        .fallback(unknown)
+        .method_not_allowed_fallback(method)
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .with_state(proxy)
+}

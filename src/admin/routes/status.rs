@@ -1,0 +1,92 @@
+//! `GET /v1/status`: everything at once.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+
+use crate::admin::Proxy;
+use crate::admin::standing::{Place, place};
+use crate::admin::view::{Endpoint, LastError, LastMinute, Phase, Profile, Status, StoreStanding, StoreState};
+use crate::admin::view::{Time, Totals};
+use crate::proxy::serve;
+use crate::store::{Standing, Store};
+use crate::time::{Clocks, Moment};
+use crate::upstream::endpoint;
+use crate::upstream::profile;
+use crate::upstream::tally::Counts;
+use crate::upstream::weight::effective_weight;
+
+pub(super) fn routes() -> Router<Arc<Proxy>> {
+    Router::new().route("/v1/status", get(status))
+}
+
+async fn status(State(proxy): State<Arc<Proxy>>) -> Json<Status> {
+    let (snapshot, clocks) = (proxy.cell.load(), Clocks::now());
+    let active = snapshot.active_profile().map(|profile| profile.name.to_string());
+    let is_active = |profile: &profile::Profile| active.as_deref() == Some(&*profile.name);
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        started: Time(proxy.started),
+        config: proxy.config.display().to_string(),
+        instance: proxy.instance.clone(),
+        listen: proxy.listen.clone(),
+        phase: if *proxy.phase.borrow() == serve::Phase::Serving { Phase::Serving } else { Phase::Draining },
+        reload: super::reload::view(&proxy),
+        profiles: snapshot.chain.iter().map(|entry| profile(entry, is_active(entry), clocks)).collect(),
+        active,
+        in_flight: proxy.in_flight.used(),
+        connections: proxy.connections.used(),
+        state: state(&proxy.store),
+    })
+}
+
+fn profile(profile: &profile::Profile, active: bool, clocks: Clocks) -> Profile {
+    Profile {
+        name: profile.name.to_string(),
+        tier: profile.tier,
+        active,
+        strategy: profile.strategy,
+        endpoints: profile.endpoints.iter().map(|entry| endpoint(entry, clocks)).collect(),
+    }
+}
+
+fn endpoint(endpoint: &endpoint::Endpoint, clocks: Clocks) -> Endpoint {
+    let Place { standing, until, reason, resting_models } = place(endpoint, clocks);
+    let seen = endpoint.state.snapshot(clocks.moment);
+    let (succeeded, failed) = seen.last_minute;
+    let error =
+        |(message, at): (Arc<str>, Moment)| LastError { message: message.to_string(), at: Time(clocks.time_at(at)) };
+    Endpoint {
+        id: endpoint.id.id.to_string(),
+        base_url: endpoint.base_url.to_string(),
+        priority: endpoint.priority,
+        weight: endpoint.weight,
+        effective_weight: effective_weight(endpoint, clocks.moment),
+        standing,
+        until,
+        reason,
+        resting_models,
+        in_flight: seen.in_flight,
+        consecutive_failures: seen.consecutive,
+        last_minute: LastMinute { succeeded, failed },
+        total: totals(seen.counts),
+        last_error: seen.last_error.map(error),
+    }
+}
+
+fn totals(counts: Counts) -> Totals {
+    let Counts { succeeded, failed, rate_limited, refused, input_tokens, output_tokens, .. } = counts;
+    Totals { succeeded, failed, rate_limited, refused, input_tokens, output_tokens }
+}
+
+fn state(store: &Store) -> StoreState {
+    let (standing, reason, since) = match &*store.standing().borrow() {
+        Standing::Good => (StoreStanding::Good, None, None),
+        Standing::Memory { why } => (StoreStanding::Memory, Some(why.to_string()), None),
+        Standing::ReadOnly { why, since } => (StoreStanding::ReadOnly, Some(why.to_string()), Some(Time(*since))),
+    };
+    StoreState { standing, reason, since, lost: store.lost() }
+}

@@ -1,0 +1,67 @@
+//! What the running proxy says to a file that was just written.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::admin::client::{Client, ClientError};
+use crate::admin::view::Verdict;
+use crate::config::sha256;
+use crate::patch::Patch;
+
+/// How long the proxy may take to notice a save and try it: two looks at a filesystem without events.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What was heard.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// The proxy answered.
+    Verdict(Verdict),
+    /// A proxy seems to run, but gave no answer.
+    Nothing(ClientError),
+}
+
+/// Asks for the verdict on exactly what `patch` made of `file`; `None` where no proxy runs it.
+pub(super) fn hear(file: &Path, patch: &Patch) -> Option<Heard> {
+    let asked = Client::of(file).and_then(|client| client.verdict(&sha256(patch.after.as_bytes()), PATIENCE));
+    match asked {
+        Ok(verdict) => Some(Heard::Verdict(verdict)),
+        Err(ClientError::NotRunning(_)) => None,
+        Err(error) => Some(Heard::Nothing(error)),
+    }
+}
+
+impl Heard {
+    /// A rejection is the only bad news.
+    pub(super) fn code(&self) -> ExitCode {
+        ExitCode::from(u8::from(matches!(self, Self::Verdict(Verdict::Rejected { .. }))))
+    }
+
+    /// For people.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Verdict(Verdict::Accepted { generation, restart_required }) => {
+                let keys = restart_required.join(", ");
+                let restart = if keys.is_empty() { String::new() } else { format!("; {keys} wait(s) for a restart") };
+                format!("The running proxy accepted it as generation {generation}{restart}.")
+            }
+            Self::Verdict(Verdict::Rejected { rejection }) => {
+                format!("The running proxy did not accept it and goes on with the file before:\n{}", rejection.report)
+            }
+            Self::Verdict(Verdict::Pending) => {
+                format!("The running proxy has not taken it up within {} s; its log says more.", PATIENCE.as_secs())
+            }
+            Self::Nothing(error) => format!("Whether the running proxy accepted it is not known: {error}"),
+        }
+    }
+
+    /// For programs.
+    pub(super) fn json(&self) -> Value {
+        match self {
+            Self::Verdict(verdict) => json!(verdict),
+            Self::Nothing(error) => json!({ "verdict": "unknown", "message": error.to_string() }),
+        }
+    }
+}
