@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::claude::{EnvArgs, KeyArgs, RunArgs, UseArgs};
+use super::complete::CompletionsArgs;
 use super::config::ConfigCommand;
 use super::demo::DemoArgs;
 use super::endpoint::EndpointCommand;
 use super::health::HealthCommand;
 use super::import::ImportArgs;
 use super::init::InitArgs;
+use super::man::ManArgs;
 use super::priority::PriorityCommand;
 use super::profile::{AddArgs, DefaultArgs, ListArgs, RemoveArgs, RenameArgs};
 use super::proxy::ProxyCommand;
@@ -77,4 +79,8 @@ pub(super) enum Command {
     Validate(ValidateArgs),
     /// Print the JSON Schema of qcc.yaml.
     Schema,
+    /// Print the script that makes a shell complete commands, names, paths and values.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write those of every command.
+    Man(ManArgs),
 }

@@ -6,11 +6,12 @@ use std::path::Path as File;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use serde_json::{Value, json};
 
 use super::edit::{self, EditArgs, Failure, Sheet};
-use super::stdout;
-use crate::patch::{Edit, Path, Step};
+use super::{complete, paths, stdout};
+use crate::patch::{Edit, Path};
 
 /// What can be done with values.
 #[derive(Debug, Subcommand)]
@@ -29,6 +30,7 @@ pub(super) enum ConfigCommand {
 #[derive(Debug, Args)]
 pub(super) struct GetArgs {
     /// For example `profiles.production.endpoints[work].weight`.
+    #[arg(add = ArgValueCompleter::new(complete::config_paths))]
     path: String,
     /// Print it as JSON; a text gets quotes.
     #[arg(long)]
@@ -39,8 +41,10 @@ pub(super) struct GetArgs {
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
     /// For example `profiles.production.endpoints[work].weight`.
+    #[arg(add = ArgValueCompleter::new(complete::config_paths))]
     path: String,
     /// The value, in YAML. A key is given as a reference, never in clear.
+    #[arg(add = ArgValueCandidates::new(complete::config_values))]
     value: String,
     #[command(flatten)]
     edit: EditArgs,
@@ -50,6 +54,7 @@ pub(super) struct SetArgs {
 #[derive(Debug, Args)]
 pub(super) struct UnsetArgs {
     /// For example `profiles.production.endpoints[work].weight`.
+    #[arg(add = ArgValueCompleter::new(complete::config_paths))]
     path: String,
     #[command(flatten)]
     edit: EditArgs,
@@ -59,6 +64,7 @@ pub(super) struct UnsetArgs {
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// Only what is below this path.
+    #[arg(add = ArgValueCompleter::new(complete::config_paths))]
     path: Option<String>,
     /// Print one JSON document.
     #[arg(long)]
@@ -92,26 +98,16 @@ fn show(named: Option<&File>, path: Option<&str>, text: impl FnOnce(&Path, &Valu
     edit::end(Sheet::open(named).and_then(|sheet| {
         let path: Path = path.map_or_else(|| Ok(Path::default()), str::parse)?;
         let all = json!(sheet.config()?);
-        let missing = || Failure::Refused(format!("nothing is set at `{path}`, and it has no default"));
-        let value = get(&all, &path).ok_or_else(missing)?;
+        let missing =
+            || Failure::Refused(format!("nothing is set at `{path}`, and it has no default{}", meant(&all, &path)));
+        let value = paths::get(&all, &path.0).ok_or_else(missing)?;
         Ok(stdout::print(&text(&path, value), ExitCode::SUCCESS))
     }))
 }
 
-/// What is at `path`.
-fn get<'v>(value: &'v Value, path: &Path) -> Option<&'v Value> {
-    path.0.iter().try_fold(value, |value, step| match step {
-        Step::Key(key) => value.get(key),
-        Step::Index(index) => value.get(*index),
-        Step::Item(name) => item(value, name),
-    })
-}
-
-/// The list item of that id or name; else the one at that position.
-fn item<'v>(list: &'v Value, name: &str) -> Option<&'v Value> {
-    let called = |item: &&Value| ["id", "name"].iter().any(|key| item.get(key).is_some_and(|own| own == name));
-    let named = list.as_array()?.iter().find(called);
-    named.or_else(|| list.get(name.parse::<usize>().ok()?))
+/// What was probably meant by a path that leads nowhere.
+fn meant(all: &Value, path: &Path) -> String {
+    paths::nearest(all, path).map(|path| format!("; did you mean `{path}`?")).unwrap_or_default()
 }
 
 /// One line for each value that has no further ones below it.
@@ -128,8 +124,7 @@ fn lines(path: &Path, value: &Value) -> String {
 }
 
 fn named(path: &Path, at: usize, item: &Value) -> Path {
-    let name = ["id", "name"].iter().find_map(|key| item.get(key).and_then(Value::as_str));
-    name.map_or_else(|| path.clone().index(at), |name| path.clone().item(name))
+    paths::called(item).map_or_else(|| path.clone().index(at), |name| path.clone().item(name))
 }
 
 fn set(sheet: &Sheet, args: &SetArgs) -> Result<Vec<Edit>, Failure> {
@@ -161,7 +156,8 @@ mod tests {
         assert_eq!(text, expected);
         for line in text.lines() {
             let (path, shown) = line.split_once(" = ").expect("a path and a value");
-            let found = get(&value, &path.parse().expect("a path")).map(ToString::to_string);
+            let path: Path = path.parse().expect("a path");
+            let found = paths::get(&value, &path.0).map(ToString::to_string);
             assert_eq!(found.as_deref(), Some(shown), "{line}");
         }
     }

@@ -4,6 +4,7 @@
 
 mod args;
 mod claude;
+mod complete;
 mod config;
 mod demo;
 mod edit;
@@ -13,6 +14,8 @@ mod health;
 mod import;
 mod init;
 mod keys;
+mod man;
+mod paths;
 mod priority;
 mod profile;
 mod prompt;
@@ -32,6 +35,7 @@ use self::args::{Args, Command};
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
+    complete::answer();
     let args = Args::parse();
     let config = args.config.or_else(from_environment);
     let config = config.as_deref();
@@ -57,6 +61,8 @@ pub fn run() -> ExitCode {
         Command::Proxy(proxy) => proxy::run(&proxy, config),
         Command::Validate(validate) => validate::run(&validate, config),
         Command::Schema => schema::run(),
+        Command::Completions(args) => complete::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 

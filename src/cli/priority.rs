@@ -4,8 +4,10 @@ use std::path::Path as File;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value, json};
 
+use super::complete;
 use super::edit::{self, EditArgs, Failure, Sheet, Tier, Wishes};
 use super::stdout;
 use crate::config::Config;
@@ -27,6 +29,7 @@ pub(super) enum PriorityCommand {
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
     /// Name of the profile.
+    #[arg(add = ArgValueCandidates::new(complete::profiles))]
     name: String,
     /// Its place.
     #[arg(value_enum)]

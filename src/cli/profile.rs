@@ -4,8 +4,10 @@ use std::path::Path as File;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Map, Value, json};
 
+use super::complete;
 use super::edit::{self, AccessArgs, EditArgs, Failure, Sheet, Tier};
 use super::stdout;
 use super::table::table;
@@ -42,6 +44,7 @@ pub(super) struct ListArgs {
 #[derive(Debug, Args)]
 pub(super) struct RemoveArgs {
     /// Name of the profile.
+    #[arg(add = ArgValueCandidates::new(complete::profiles))]
     name: String,
     /// Do not ask.
     #[arg(short, long)]
@@ -54,6 +57,7 @@ pub(super) struct RemoveArgs {
 #[derive(Debug, Args)]
 pub(super) struct RenameArgs {
     /// Name of the profile so far.
+    #[arg(add = ArgValueCandidates::new(complete::profiles))]
     old: String,
     /// Its new name.
     new: String,
@@ -65,6 +69,7 @@ pub(super) struct RenameArgs {
 #[derive(Debug, Args)]
 pub(super) struct DefaultArgs {
     /// Name of the profile.
+    #[arg(add = ArgValueCandidates::new(complete::profiles))]
     name: String,
     #[command(flatten)]
     edit: EditArgs,

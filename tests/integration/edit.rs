@@ -277,6 +277,10 @@ fn single_values_are_read_and_changed_by_their_path() {
         ("config set profiles.taem.endpoints[two].weight 5", 1, "did you mean `profiles.team"),
         ("config unset failover.cooldown", 1, "there is no `failover"),
         ("config get nothing.at.all", 1, "`nothing.at.all`"),
+        ("config get failover.coldown", 1, "did you mean `failover.cooldown`?"),
+        ("config get profiles.team.endpoints[tow].weight", 1, "did you mean `profiles.team.endpoints[two]`?"),
+        ("config set failovr.cooldown 5m", 1, "failover"),
+        ("config unset profiles.team.endpoints[tow].weight", 1, "did you mean `profiles.team.endpoints[two]`?"),
         ("config get a..b", 2, "not a path"),
     ] {
         let said = desk.qcc(line);

@@ -7,6 +7,7 @@ mod affinity;
 mod balance;
 mod cancel;
 mod clients;
+mod completions;
 mod daemon;
 mod edges;
 mod edit;

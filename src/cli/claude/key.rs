@@ -8,9 +8,11 @@ use std::path::Path as File;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use zeroize::Zeroizing;
 
 use super::target::{self, directory};
+use crate::cli::complete;
 use crate::cli::edit::{self, Failure, Sheet};
 use crate::cli::stdout;
 use crate::config::{Secret, SecretSpec};
@@ -20,7 +22,7 @@ use crate::snapshot::secrets;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct KeyArgs {
     /// The endpoint whose key is asked for: PROFILE/ID, or ID where only one is called so.
-    #[arg(required_unless_present = "client")]
+    #[arg(required_unless_present = "client", add = ArgValueCandidates::new(complete::endpoints))]
     endpoint: Option<String>,
     /// The client of the proxy whose token is asked for.
     #[arg(long, value_name = "NAME", conflicts_with = "endpoint")]

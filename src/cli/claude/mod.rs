@@ -15,7 +15,9 @@ mod shell;
 mod target;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 
+use super::complete;
 use super::edit::{Failure, Sheet};
 use target::Target;
 
@@ -28,7 +30,7 @@ pub(super) use shell::{EnvArgs, env};
 #[derive(Debug, Args)]
 struct TargetArgs {
     /// Profile whose first endpoint is talked to directly. Default: `default` of the file.
-    #[arg(conflicts_with = "proxy")]
+    #[arg(conflicts_with = "proxy", add = ArgValueCandidates::new(complete::profiles))]
     name: Option<String>,
     /// The proxy that runs the file.
     #[arg(long)]

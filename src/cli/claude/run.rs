@@ -16,6 +16,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use rustix::termios::tcgetpgrp;
 use tokio::process::{Child, Command};
@@ -24,6 +25,7 @@ use tokio::signal::unix::{self, SignalKind};
 use super::target::{Credential, PLACEHOLDER, Target};
 use super::{key, settings, target};
 use crate::app::{self, Running, StartError, lock};
+use crate::cli::complete;
 use crate::cli::edit::{self, Failure, Sheet};
 use crate::config::{Config, Instance};
 use crate::telemetry::Events;
@@ -37,7 +39,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RunArgs {
     /// Talk to the first endpoint of this profile directly, without the proxy.
-    #[arg(long, value_name = "NAME", conflicts_with = "client")]
+    #[arg(long, value_name = "NAME", conflicts_with = "client", add = ArgValueCandidates::new(complete::profiles))]
     profile: Option<String>,
     /// Name in `server.clients` to call the proxy as. Default: the only one there is.
     #[arg(long, value_name = "NAME")]

@@ -8,10 +8,12 @@ use std::path::Path as File;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Map, Value, json};
 
 use super::updates;
 use super::wizard::{self, Answers};
+use crate::cli::complete;
 use crate::cli::edit::{self, AccessArgs, EditArgs, Endpoint, Failure, ShareArgs, Sheet};
 use crate::cli::keys::{self, Line};
 use crate::patch::Edit;
@@ -20,9 +22,10 @@ use crate::patch::Edit;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct AddArgs {
     /// The profile that gets it.
+    #[arg(add = ArgValueCandidates::new(complete::profiles))]
     profile: String,
     /// Copy the endpoints of this profile.
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", add = ArgValueCandidates::new(complete::profiles))]
     from_profile: Option<String>,
     /// Its id. Default: that of the original, else made from the address.
     #[arg(long)]

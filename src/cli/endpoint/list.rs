@@ -4,8 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value, json};
 
+use crate::cli::complete;
 use crate::cli::edit::{self, Failure, Sheet};
 use crate::cli::stdout;
 use crate::cli::table::table;
@@ -15,6 +17,7 @@ use crate::config::model::{EndpointFields, ProfileSpec};
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ListArgs {
     /// Only those of this profile.
+    #[arg(add = ArgValueCandidates::new(complete::profiles))]
     profile: Option<String>,
     /// Print one JSON document.
     #[arg(long)]

@@ -10,8 +10,10 @@ use std::path::Path as File;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
 use serde_json::{Value, json};
 
+use super::complete;
 use super::edit::{self, AccessArgs, EditArgs, Endpoint, Failure, ShareArgs, Sheet};
 use crate::patch::Edit;
 
@@ -38,7 +40,7 @@ pub(super) enum EndpointCommand {
 #[derive(Debug, Args)]
 pub(super) struct SetArgs {
     /// The endpoint: PROFILE/ID, or ID where only one is called so.
-    #[arg(value_name = "ENDPOINT")]
+    #[arg(value_name = "ENDPOINT", add = ArgValueCandidates::new(complete::endpoints))]
     name: String,
     #[command(flatten)]
     access: AccessArgs,
@@ -52,7 +54,7 @@ pub(super) struct SetArgs {
 #[derive(Debug, Args)]
 pub(super) struct MoveArgs {
     /// The endpoint: PROFILE/ID, or ID where only one is called so.
-    #[arg(value_name = "ENDPOINT")]
+    #[arg(value_name = "ENDPOINT", add = ArgValueCandidates::new(complete::endpoints))]
     name: String,
     #[command(flatten)]
     target: Target,
@@ -79,7 +81,7 @@ struct Target {
 #[derive(Debug, Args)]
 pub(super) struct RemoveArgs {
     /// The endpoint: PROFILE/ID, or ID where only one is called so.
-    #[arg(value_name = "ENDPOINT")]
+    #[arg(value_name = "ENDPOINT", add = ArgValueCandidates::new(complete::endpoints))]
     name: String,
     /// Do not ask.
     #[arg(short, long)]
@@ -92,7 +94,7 @@ pub(super) struct RemoveArgs {
 #[derive(Debug, Args)]
 pub(super) struct SwitchArgs {
     /// The endpoint: PROFILE/ID, or ID where only one is called so.
-    #[arg(value_name = "ENDPOINT")]
+    #[arg(value_name = "ENDPOINT", add = ArgValueCandidates::new(complete::endpoints))]
     name: String,
     #[command(flatten)]
     edit: EditArgs,
