@@ -163,7 +163,7 @@ mod tests {
         let nearest = |path: &str| nearest(&file(), &path.parse().expect("a path")).map(|path| path.to_string());
         assert_eq!(nearest("failover.coldown").as_deref(), Some("failover.cooldown"));
         assert_eq!(nearest("profiles.taem.tier").as_deref(), Some("profiles.team"));
-        assert_eq!(nearest("profiles.team.endpoints[tow].weight").as_deref(), Some("profiles.team.endpoints[two]"));
+        assert_eq!(nearest("profiles.team.endpoints[twoo].weight").as_deref(), Some("profiles.team.endpoints[two]"));
         assert_eq!(nearest("xyzzy"), None);
     }
 }

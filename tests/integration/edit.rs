@@ -278,9 +278,9 @@ fn single_values_are_read_and_changed_by_their_path() {
         ("config unset failover.cooldown", 1, "there is no `failover"),
         ("config get nothing.at.all", 1, "`nothing.at.all`"),
         ("config get failover.coldown", 1, "did you mean `failover.cooldown`?"),
-        ("config get profiles.team.endpoints[tow].weight", 1, "did you mean `profiles.team.endpoints[two]`?"),
+        ("config get profiles.team.endpoints[twoo].weight", 1, "did you mean `profiles.team.endpoints[two]`?"),
         ("config set failovr.cooldown 5m", 1, "failover"),
-        ("config unset profiles.team.endpoints[tow].weight", 1, "did you mean `profiles.team.endpoints[two]`?"),
+        ("config unset profiles.team.endpoints[twoo].weight", 1, "did you mean `profiles.team.endpoints[two]`?"),
         ("config get a..b", 2, "not a path"),
     ] {
         let said = desk.qcc(line);

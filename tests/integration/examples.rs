@@ -24,7 +24,8 @@ fn root() -> PathBuf {
 #[test]
 fn every_example_is_valid_without_a_warning() {
     let entries = fs::read_dir(root().join("examples")).expect("examples/ is there");
-    let files: Vec<PathBuf> = entries.map(|entry| entry.expect("can be listed").path()).collect();
+    let paths = entries.map(|entry| entry.expect("can be listed").path());
+    let files: Vec<PathBuf> = paths.filter(|path| path.is_file()).collect();
     assert!(files.len() >= 5, "only {files:?}");
     for file in files {
         let text = fs::read_to_string(&file).expect("an example is text");
@@ -61,6 +62,36 @@ fn the_defaults_shown_in_the_readme_are_the_defaults() {
         let text = serde_json::to_value(&expected).expect("serialises")[section].clone();
         for key in text.as_object().expect("a section").keys() {
             assert!(block.contains(&format!("{key}:")), "the README does not show {section}.{key}");
+        }
+    }
+}
+
+/// The arguments of every `qcc validate` in a text of commands.
+fn validations(text: &str) -> Vec<Vec<&str>> {
+    let commands = text.split("qcc validate").skip(1).map(|rest| rest.lines().next().unwrap_or_default());
+    commands
+        .map(|rest| rest.split_whitespace().take_while(|word| word.starts_with("--") || *word == "github").collect())
+        .collect()
+}
+
+#[test]
+fn what_others_run_for_us_exists_and_tells_valid_from_invalid() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let (good, bad) = (directory.path().join("qcc.yaml"), directory.path().join("bad.yaml"));
+    fs::copy(root().join("examples/minimal.yaml"), &good).expect("can be copied");
+    fs::write(&bad, "version: 1\nprofile: {}\n").expect("can be written");
+    for name in [".pre-commit-hooks.yaml", "examples/ci/validate.yml"] {
+        let text = fs::read_to_string(root().join(name)).expect("it is there");
+        let _: serde_json::Value = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let entry = text.lines().filter(|line| line.contains("qcc validate") && !line.contains("name:"));
+        let found: Vec<Vec<&str>> = entry.flat_map(validations).collect();
+        assert!(!found.is_empty(), "{name} runs nothing");
+        for arguments in found {
+            let code = |file: &Path| {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_qcc"));
+                command.env_clear().arg("validate").args(&arguments).arg(file).output().expect("it runs").status.code()
+            };
+            assert_eq!((code(&good), code(&bad)), (Some(0), Some(1)), "{name}: {arguments:?}");
         }
     }
 }

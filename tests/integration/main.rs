@@ -39,3 +39,4 @@ mod stream_failure;
 mod support;
 mod validate;
 mod workflow;
+mod writing;

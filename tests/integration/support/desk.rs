@@ -115,7 +115,7 @@ impl Desk {
         self.run(env!("CARGO_BIN_EXE_qcc"), &words, "")
     }
 
-    /// Rehearses, applies the printed patch with git, then does it: both have to come to the same bytes.
+    /// Rehearses, applies the printed patch with git and with patch, then does it: all have to come to the same bytes.
     pub(crate) fn edit(&self, line: &str) -> String {
         let before = self.text();
         let patch = self.qcc(&format!("{line} --dry-run")).done();
@@ -123,6 +123,10 @@ impl Desk {
         let applied = self.run("git", &["-C", "..", "apply", "-"], &patch);
         assert_eq!(applied.code, Some(0), "{line}\n{patch}{}", applied.stderr);
         let by_git = self.text();
+        self.save(&before);
+        let applied = self.run("patch", &["-p1", "-s", "-d", ".."], &patch);
+        assert_eq!((applied.code, applied.stdout.as_str()), (Some(0), ""), "{line}\n{patch}{}", applied.stderr);
+        assert_eq!(self.text(), by_git, "`patch -p1` and `git apply` agree: {line}");
         self.save(&before);
         assert_eq!(self.qcc(line).done(), patch, "what is printed does not depend on writing");
         assert_eq!(self.text(), by_git, "{line}");
