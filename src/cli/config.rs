@@ -2,6 +2,10 @@
 //!
 //! What is shown is what holds, defaults filled in and keys blanked; what is changed is the file.
 
+mod export;
+mod merge;
+mod reset;
+
 use std::path::Path as File;
 use std::process::ExitCode;
 
@@ -9,8 +13,12 @@ use clap::{Args, Subcommand};
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use serde_json::{Value, json};
 
+use self::export::ExportArgs;
+use self::merge::ImportArgs;
+use self::reset::ResetArgs;
 use super::edit::{self, EditArgs, Failure, Sheet};
 use super::{complete, paths, stdout};
+use crate::config::effective;
 use crate::patch::{Edit, Path};
 
 /// What can be done with values.
@@ -24,6 +32,12 @@ pub(super) enum ConfigCommand {
     Unset(UnsetArgs),
     /// List all values with their paths, defaults included.
     List(ListArgs),
+    /// Print the whole configuration that holds, defaults filled in, keys as references.
+    Export(ExportArgs),
+    /// Merge the profiles of another qcc.yaml into this one.
+    Import(ImportArgs),
+    /// Go back to the defaults, at a path or everywhere but in the profiles.
+    Reset(ResetArgs),
 }
 
 /// What can be typed after `qcc config get`.
@@ -91,13 +105,16 @@ pub(super) fn run(command: &ConfigCommand, named: Option<&File>) -> ExitCode {
         ConfigCommand::Unset(args) => {
             edit::run(named, &args.edit, |_| Ok(vec![Edit::Unset { path: args.path.parse()? }]))
         }
+        ConfigCommand::Export(args) => export::run(args, named),
+        ConfigCommand::Import(args) => merge::run(args, named),
+        ConfigCommand::Reset(args) => edit::run(named, &args.edit, |sheet| reset::edits(sheet, args)),
     }
 }
 
 fn show(named: Option<&File>, path: Option<&str>, text: impl FnOnce(&Path, &Value) -> String) -> ExitCode {
     edit::end(Sheet::open(named).and_then(|sheet| {
         let path: Path = path.map_or_else(|| Ok(Path::default()), str::parse)?;
-        let all = json!(sheet.config()?);
+        let all = effective(sheet.config()?);
         let missing =
             || Failure::Refused(format!("nothing is set at `{path}`, and it has no default{}", meant(&all, &path)));
         let value = paths::get(&all, &path.0).ok_or_else(missing)?;

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use self::sources::{Around, Source};
 use super::edit::{self, EditArgs, Failure, Sheet};
-use super::{files, keys};
+use super::files;
 use crate::config::Secret;
 use crate::import::{self, Arrival, Names, Plan, Tool};
 
@@ -29,11 +29,18 @@ pub(super) struct ImportArgs {
     /// The tool's file. Default: where the tool keeps it.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    keys: KeysArgs,
+    #[command(flatten)]
+    edit: EditArgs,
+}
+
+/// What becomes of keys that are found in clear.
+#[derive(Debug, Args)]
+pub(super) struct KeysArgs {
     /// Write keys found in clear to the `.env` beside qcc.yaml (0600, git-ignored).
     #[arg(long)]
     keys_to_env: bool,
-    #[command(flatten)]
-    edit: EditArgs,
 }
 
 fn tools() -> impl clap::builder::TypedValueParser<Value = Tool> {
@@ -50,14 +57,13 @@ fn import(args: &ImportArgs, named: Option<&Path>) -> Result<ExitCode, Failure> 
     let sheet = Sheet::open_or_new(named, NEW)?;
     let env = |name: &str| std::env::var(name).ok();
     let Source { tool, files, brought } = sources::find(args.from, &args.files, &Around { env: &env })?;
-    let directory = sheet.path().parent().unwrap_or(Path::new("/")).to_owned();
-    let plan = plan(&sheet, brought, &directory)?;
+    let plan = plan(&sheet, brought)?;
     say(tool, &files, &plan);
     if plan.arrivals.is_empty() {
         return Err(Failure::Refused(format!("there is nothing of {} that qcc can use", tool.title())));
     }
     edit::check(&sheet, &plan.edits)?;
-    let stored = store(args, &plan, &directory)?;
+    let stored = store(&args.keys, &args.edit, &plan.keys, &sheet)?;
     edit::apply_with(&sheet, &plan.edits, &args.edit, &facts(tool, &files, &plan, stored))
 }
 
@@ -68,31 +74,42 @@ const NEW: &str = "\
 version: 1
 ";
 
-fn plan(sheet: &Sheet, brought: import::Brought, directory: &Path) -> Result<Plan, Failure> {
-    let path = directory.join(".env");
+/// The names and keys in the `.env` beside the file.
+pub(super) fn names(sheet: &Sheet) -> Result<Vec<(String, Secret)>, Failure> {
+    let path = sheet.directory().join(".env");
     let unreadable = |error| Failure::CouldNot(format!("`{}`: {error}", path.display()));
-    let stored = files::env_lines(directory).map_err(unreadable)?;
+    files::env_lines(sheet.directory()).map_err(unreadable)
+}
+
+fn plan(sheet: &Sheet, brought: import::Brought) -> Result<Plan, Failure> {
+    let stored = names(sheet)?;
     let env = |name: &str| std::env::var_os(name).map(|value| Secret::new(value.to_string_lossy()));
     Ok(import::plan(brought, sheet.get(&[]).unwrap_or(&Value::Null), &Names { stored: &stored, env: &env }))
 }
 
-/// Writes the keys to `.env` if that was asked for. Whether they are, or would be, there.
-fn store(args: &ImportArgs, plan: &Plan, directory: &Path) -> Result<bool, Failure> {
-    if plan.keys.is_empty() {
+/// Writes keys to `.env` if that was asked for. Whether they are, or would be, there.
+pub(super) fn store(
+    args: &KeysArgs,
+    edit: &EditArgs,
+    keys: &[(String, Secret)],
+    sheet: &Sheet,
+) -> Result<bool, Failure> {
+    if keys.is_empty() {
         return Ok(false);
     }
-    let names: Vec<&str> = plan.keys.iter().map(|(name, _)| name.as_str()).collect();
+    let directory = sheet.directory();
+    let names: Vec<&str> = keys.iter().map(|(name, _)| name.as_str()).collect();
     let question = format!("Write {} key(s) to `.env` beside the file (0600, git-ignored)?", names.len());
-    let wanted = args.keys_to_env || (!args.edit.dry_run && edit::agrees(&question));
+    let wanted = args.keys_to_env || (!edit.dry_run && edit::agrees(&question));
     if !wanted {
         eprintln!("Set these where the proxy runs, or pass --keys-to-env: {}.", names.join(", "));
         return Ok(false);
     }
-    if args.edit.dry_run {
+    if edit.dry_run {
         eprintln!("`.env` beside the file would get {}.", names.join(", "));
         return Ok(true);
     }
-    keys::keep(directory, &plan.keys)?;
+    super::keys::keep(directory, keys)?;
     Ok(true)
 }
 

@@ -9,6 +9,7 @@
 //! - nothing shown holds a secret;
 //! - it changes no file, resolves no secret (only [`resolve`] looks for them, when asked) and runs no command.
 
+mod blank;
 mod diagnostic;
 mod document;
 mod instance;
@@ -35,6 +36,7 @@ pub mod secret;
 pub mod server;
 pub mod units;
 
+pub use blank::{BLANK, alike, blanked, effective, exported};
 pub use diagnostic::{Diagnostic, Severity};
 pub use instance::Instance;
 pub use load::{Loaded, load, load_bytes, resolve, sha256};

@@ -29,7 +29,7 @@ pub(super) fn name(text: &str) -> String {
 }
 
 /// The variable for the key of the endpoint `id` of `profile`.
-pub(super) fn variable(profile: &str, id: &str) -> String {
+pub fn variable(profile: &str, id: &str) -> String {
     let parts: Vec<String> = [profile, id].iter().map(|part| word(part)).filter(|part| !part.is_empty()).collect();
     let same = parts.len() == 2 && parts[0] == parts[1];
     let name = if same { parts[0].clone() } else { parts.join("_") };

@@ -29,9 +29,10 @@ mod text;
 use serde_json::Value;
 
 pub use brought::{Brought, Endpoint, Left, Profile};
+pub use fields::variable;
 pub use key::Key;
 pub use names::{Names, free};
-pub use plan::{Arrival, Plan, plan};
+pub use plan::{Arrival, Plan, plan, refers};
 pub use text::{NotRead, read_text};
 
 /// A tool whose files are understood.

@@ -212,7 +212,7 @@ fn same(old: &Value, new: &Value) -> bool {
 }
 
 /// Whether something in the file refers to the variable `name`.
-fn refers(file: &Value, name: &str) -> bool {
+pub fn refers(file: &Value, name: &str) -> bool {
     match file {
         Value::Object(fields) => {
             fields.iter().any(|(key, value)| (key == "env" && value == name) || refers(value, name))

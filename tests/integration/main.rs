@@ -8,6 +8,7 @@ mod balance;
 mod cancel;
 mod clients;
 mod completions;
+mod config;
 mod daemon;
 mod edges;
 mod edit;

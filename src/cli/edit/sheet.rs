@@ -59,6 +59,21 @@ impl Sheet {
         keys.iter().try_fold(&self.value, |value, key| value.get(key))
     }
 
+    /// The directory where its relative paths start.
+    pub(in crate::cli) fn directory(&self) -> &Path {
+        self.loaded.path.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// Its text.
+    pub(in crate::cli) fn text(&self) -> &str {
+        &self.loaded.text
+    }
+
+    /// Whether something in it refers to the variable `name`.
+    pub(in crate::cli) fn refers(&self, name: &str) -> bool {
+        crate::import::refers(&self.value, name)
+    }
+
     /// What `edits` make of the file.
     pub(super) fn plan(&self, edits: &[Edit]) -> Result<Patch, PatchError> {
         let patch = patch::plan(&self.loaded, edits)?;
