@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, Method, Request, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use tokio::time::Instant;
 
 use super::facts::Facts;
@@ -109,6 +109,7 @@ impl Call {
                 headers.append(name, value.clone());
             }
         }
+        join_cookies(&mut headers);
         if let Credential::Header(name, value) = &endpoint.credential {
             headers.insert(name, value.clone());
         }
@@ -116,6 +117,16 @@ impl Call {
             headers.insert(name, value.clone());
         }
         headers
+    }
+}
+
+/// HTTP/2 clients may send each cookie in a header of its own; HTTP/1.1 knows only one `Cookie` (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let [_, _, ..] = crumbs[..]
+        && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, whole);
     }
 }
 
@@ -163,7 +174,8 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 /// The headers of an answer that go down. Order and repetitions stay.
-pub fn downward(headers: HeaderMap) -> HeaderMap {
+pub fn downward(mut headers: HeaderMap) -> HeaderMap {
+    settle_length(&mut headers);
     if !headers.keys().any(stays_up) {
         return headers;
     }
@@ -183,4 +195,52 @@ pub fn downward(headers: HeaderMap) -> HeaderMap {
         }
     }
     kept
+}
+
+/// Leaves an answer one length, or none: a body that ends by its chunks has none, whatever its head says besides (RFC 9112,
+/// 6.3), nor has one whose length does not stand alone.
+fn settle_length(headers: &mut HeaderMap) {
+    let Some(length) = headers.get(CONTENT_LENGTH) else { return };
+    if headers.contains_key(TRANSFER_ENCODING) || !length.as_bytes().iter().all(u8::is_ascii_digit) {
+        headers.remove(CONTENT_LENGTH);
+    } else if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        headers.insert(CONTENT_LENGTH, length.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn an_answer_goes_down_with_one_length_or_none() {
+        for (sent, goes_down) in [
+            (&[("content-length", "174")][..], Some("174")),
+            (&[("content-length", "174"), ("content-length", "174")], Some("174")),
+            (&[("content-length", "174, 174")], None),
+            (&[("content-length", "5"), ("transfer-encoding", "chunked")], None),
+            (&[("transfer-encoding", "chunked")], None),
+        ] {
+            let kept = downward(headers(sent));
+            let lengths: Vec<&HeaderValue> = kept.get_all(CONTENT_LENGTH).iter().collect();
+            assert_eq!(lengths, goes_down.into_iter().collect::<Vec<_>>(), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn cookies_go_up_in_one_header_and_other_repeated_headers_stay_apart() {
+        let mut kept =
+            headers(&[("cookie", "a=1"), ("anthropic-beta", "x"), ("cookie", "b=2"), ("anthropic-beta", "y")]);
+        join_cookies(&mut kept);
+        assert_eq!(kept.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+        assert_eq!(kept.get_all("anthropic-beta").iter().collect::<Vec<_>>(), ["x", "y"]);
+    }
 }

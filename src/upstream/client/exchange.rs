@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::{Authority, PathAndQuery};
-use http::{Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body;
 use hyper::body::Incoming;
 
 use super::answer::{Answer, Hold};
@@ -78,9 +79,13 @@ impl<B: RequestBody> Lease<B> {
     }
 }
 
-fn into_origin_form<B>(request: &mut Request<B>, target: &Target) {
+fn into_origin_form<B: Body>(request: &mut Request<B>, target: &Target) {
     *request.version_mut() = Version::HTTP_11;
     request.headers_mut().entry(HOST).or_insert_with(|| target.host_header().clone());
+    // hyper leaves the length of an empty body out, which some servers answer with 411 (RFC 9110, 8.6).
+    if request.body().is_end_stream() && matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH) {
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));
+    }
     if request.uri().authority().is_some() {
         *request.uri_mut() = Uri::from(path_and_query(request.uri()));
     }
