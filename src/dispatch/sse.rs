@@ -3,12 +3,15 @@
 //! Invariants:
 //! - feeding a stream in any pieces gives the same [`Seen`];
 //! - only `message_start`, `message_delta` and `error` events are looked into; the others cost one search for their line ends;
-//! - at most [`LONGEST_LINE`] bytes are remembered, whatever is fed.
+//! - lines end in LF, CRLF or CR, and the data of an event may have several, as the HTML standard has it;
+//! - at most twice [`LONGEST_LINE`] bytes are remembered, whatever is fed.
 
 use crate::telemetry::event::Tokens;
 
 /// Longest line that is looked into; of longer ones the beginning.
 const LONGEST_LINE: usize = 64 * 1024;
+/// May stand before a stream.
+const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// What has gone by so far.
 #[derive(Clone, Debug, Default)]
@@ -74,19 +77,19 @@ impl Kind {
         }
     }
 
-    /// Some providers leave `event:` out: then the data names its type.
-    fn of_data(data: &[u8]) -> Self {
+    /// Some providers leave `event:` out: then the data names its type. `None` if it is no JSON, or not all of it.
+    fn of_data(data: &[u8]) -> Option<Self> {
         #[derive(serde::Deserialize)]
         struct Typed<'a> {
             #[serde(rename = "type", borrow)]
             kind: Option<std::borrow::Cow<'a, str>>,
             error: Option<serde::de::IgnoredAny>,
         }
-        match serde_json::from_slice::<Typed<'_>>(data) {
-            Ok(Typed { kind: Some(kind), .. }) => Self::named(kind.as_bytes()),
-            Ok(Typed { error: Some(_), .. }) => Self::Error,
-            _ => Self::Foreign,
-        }
+        Some(match serde_json::from_slice(data).ok()? {
+            Typed { kind: Some(kind), .. } => Self::named(kind.as_bytes()),
+            Typed { error: Some(_), .. } => Self::Error,
+            Typed { .. } => Self::Foreign,
+        })
     }
 
     const fn is_looked_into(self) -> bool {
@@ -102,6 +105,10 @@ pub struct Scanner {
     /// Beginning of a line whose end has not come yet.
     partial: Vec<u8>,
     in_line: bool,
+    /// The last byte was a CR: a LF now belongs to it.
+    after_return: bool,
+    /// Lines of data that are not understood alone.
+    data: Vec<u8>,
     /// The event at hand has lines.
     in_event: bool,
 }
@@ -109,13 +116,18 @@ pub struct Scanner {
 impl Scanner {
     /// Looks at the next piece of the stream.
     pub fn feed(&mut self, mut piece: &[u8]) {
-        while let Some(end) = memchr::memchr(b'\n', piece) {
+        while !piece.is_empty() {
+            if std::mem::take(&mut self.after_return) && piece[0] == b'\n' {
+                piece = &piece[1..];
+                continue;
+            }
+            let Some(end) = memchr::memchr2(b'\n', b'\r', piece) else {
+                self.in_line = true;
+                return self.remember(piece);
+            };
             self.end_line(&piece[..end]);
+            self.after_return = piece[end] == b'\r';
             piece = &piece[end + 1..];
-        }
-        if !piece.is_empty() {
-            self.in_line = true;
-            self.remember(piece);
         }
     }
 
@@ -124,9 +136,10 @@ impl Scanner {
         &self.seen
     }
 
-    /// Whether the last byte fed ended an event: the place where another event may follow.
+    /// Whether the last byte fed ended an event: the place where another event may follow. Not behind a CR, which may be
+    /// half of a line's end.
     pub fn at_boundary(&self) -> bool {
-        !self.in_line && !self.in_event
+        !self.in_line && !self.in_event && !self.after_return
     }
 
     fn remember(&mut self, piece: &[u8]) {
@@ -151,7 +164,8 @@ impl Scanner {
     }
 
     fn line(&mut self, line: &[u8]) {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let begins = self.seen.all_events == 0 && !self.in_event;
+        let line = line.strip_prefix(BOM).filter(|_| begins).unwrap_or(line);
         if line.is_empty() {
             return self.end_event();
         }
@@ -163,26 +177,53 @@ impl Scanner {
         }
     }
 
-    fn data(&mut self, data: &[u8]) {
+    /// A line alone is looked at where it lies; one that is only a part waits for the others.
+    fn data(&mut self, line: &[u8]) {
+        if self.data.is_empty() && self.understands(line) {
+            return;
+        }
+        if !self.data.is_empty() {
+            self.data.push(b'\n');
+        }
+        let room = LONGEST_LINE.saturating_sub(self.data.len());
+        self.data.extend_from_slice(&line[..line.len().min(room)]);
+    }
+
+    /// Looks into the data of an event; whether that is all of it.
+    fn understands(&mut self, data: &[u8]) -> bool {
         if self.kind == Kind::Unnamed {
-            self.kind = Kind::of_data(data);
+            let Some(kind) = Kind::of_data(data) else { return false };
+            self.kind = kind;
         }
         match self.kind {
             Kind::MessageStart | Kind::MessageDelta => self.usage(data),
-            Kind::Error if self.seen.error.is_none() => self.seen.error = Some(data.to_vec()),
-            _ => {}
+            Kind::Error => self.error(data),
+            _ => true,
         }
     }
 
-    fn usage(&mut self, data: &[u8]) {
-        let Ok(told) = serde_json::from_slice::<Told>(data) else { return };
+    fn usage(&mut self, data: &[u8]) -> bool {
+        let Ok(told) = serde_json::from_slice::<Told>(data) else { return false };
         self.seen.stop_reason |= told.delta.is_some_and(|delta| delta.stop_reason.is_some());
         for usage in [told.message.and_then(|message| message.usage), told.usage].into_iter().flatten() {
             usage.add_to(&mut self.seen.tokens);
         }
+        true
+    }
+
+    fn error(&mut self, data: &[u8]) -> bool {
+        let whole = serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok();
+        if whole {
+            self.seen.error.get_or_insert_with(|| data.to_vec());
+        }
+        whole
     }
 
     fn end_event(&mut self) {
+        let mut data = std::mem::take(&mut self.data);
+        if !data.is_empty() {
+            self.understands(&data);
+        }
         let kind = std::mem::take(&mut self.kind);
         if !std::mem::take(&mut self.in_event) {
             return;
@@ -196,9 +237,11 @@ impl Scanner {
             Kind::ContentBlockStart | Kind::MessageDelta => self.seen.content = true,
             Kind::ContentBlockStop => self.seen.block_completed = true,
             Kind::MessageStop => (self.seen.content, self.seen.stopped) = (true, true),
-            Kind::Error => self.seen.error = Some(Vec::new()),
+            Kind::Error => self.seen.error = Some(data.clone()),
             _ => {}
         }
+        data.clear();
+        self.data = data;
     }
 }
 
@@ -273,12 +316,40 @@ mod tests {
             assert_eq!(seen.tokens, Tokens { input: 7, output: 42, cache_read: 3, cache_write: 0 });
             assert_eq!((seen.events, seen.all_events), (6, 8));
         }
-        assert!(scan(&WHOLE.replace('\n', "\r\n"), 5).seen().is_complete());
         assert!(
             scan(&WHOLE.replace("event:", "x:").replace("data: {}", "data: {\"type\":\"content_block_stop\"}"), 9)
                 .seen()
                 .stopped
         );
+    }
+
+    #[test]
+    fn lines_end_in_any_of_three_ways_behind_a_mark_of_byte_order() {
+        for end in ["\n", "\r\n", "\r"] {
+            let text = format!("\u{feff}{}", WHOLE.replace('\n', end));
+            for cut in 1..40 {
+                let scanner = scan(&text, cut);
+                let seen = scanner.seen();
+                assert!(seen.started && seen.block_completed && seen.stop_reason && seen.stopped, "{end:?} {cut}");
+                assert_eq!((seen.events, seen.all_events, seen.tokens.output), (6, 8, 42), "{end:?} {cut}");
+                assert_eq!(scanner.at_boundary(), end != "\r", "{end:?} {cut}");
+            }
+        }
+        let error = scan("\u{feff}data: {\"type\":\"error\"}\r\r", 3).seen().error.clone();
+        assert_eq!(error.as_deref(), Some(&b"{\"type\":\"error\"}"[..]));
+    }
+
+    #[test]
+    fn data_in_several_lines_is_one_text() {
+        let delta = "data: {\"type\":\"message_delta\",\ndata: \"delta\":{\"stop_reason\":\ndata: \"end_turn\"}}\n\n";
+        let error = "event: error\ndata: {\"type\":\"error\",\ndata: \"error\":{\"type\":\"rate_limit_error\"}}\n\n";
+        for cut in 1..30 {
+            assert!(scan(delta, cut).seen().is_complete(), "{cut}");
+            assert!(scan(&format!("event: message_delta\n{delta}"), cut).seen().is_complete(), "{cut}");
+            let data = scan(error, cut).seen().error.clone().expect("an error");
+            assert!(data.ends_with(b"\"rate_limit_error\"}}") && data.starts_with(b"{"), "{cut}");
+        }
+        assert_eq!(scan("event: error\ndata: boom\n\n", 4).seen().error.as_deref(), Some(&b"boom"[..]));
     }
 
     #[test]
@@ -315,7 +386,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_in_any_pieces_give_the_same(text in "(event: |data: |error|ping|\\{\\}|\\n|\\r\\n|x){0,40}", cut in 1_usize..9) {
+        fn any_bytes_in_any_pieces_give_the_same(text in "(event: |data: |error|ping|\\{\\}|\\n|\\r\\n|\\r|x){0,40}", cut in 1_usize..9) {
             let (a, b) = (scan(&text, cut), scan(&text, usize::MAX));
             prop_assert_eq!(format!("{:?}", a.seen()), format!("{:?}", b.seen()));
             prop_assert_eq!(a.at_boundary(), b.at_boundary());
