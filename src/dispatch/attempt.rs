@@ -11,10 +11,11 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Response, StatusCode, response};
 use http_body_util::BodyExt;
+use serde::de::IgnoredAny;
 use tokio::time::{Instant, timeout_at};
 
 use super::call::{Call, Kind};
-use super::gate::{Gate, Sight};
+use super::gate::{Gate, LOOK, Sight};
 use super::inspect::Decoder;
 use super::relay::Shape;
 use super::replay::ReplayBody;
@@ -171,6 +172,9 @@ fn judge(held: Held, sight: Sight, endpoint: &Endpoint, call: &Call) -> Attempte
         _ if held.shape == Shape::Events => Outcome::Success,
         _ => read(&held, endpoint, call),
     };
+    if outcome == Outcome::Success && is_cut_off(&held) {
+        return Attempted { outcome: Outcome::FAILED, detail: "the answer is cut off".to_owned(), answer: Some(held) };
+    }
     let detail = match (&outcome, sight) {
         (Outcome::Success, _) => String::new(),
         (_, Sight::Failed(why)) => why.to_owned(),
@@ -187,6 +191,13 @@ fn read(held: &Held, endpoint: &Endpoint, call: &Call) -> Outcome {
         model: call.model_for(endpoint),
         now_epoch: SystemTime::now(),
     })
+}
+
+/// Whether a JSON answer ended in its middle, though its framing was whole.
+fn is_cut_off(held: &Held) -> bool {
+    let text = &held.gate.prefix;
+    let all = held.shape == Shape::Whole && held.rest.is_none() && text.len() < LOOK;
+    all && serde_json::from_slice::<IgnoredAny>(text).is_err()
 }
 
 /// A stream that did not become an answer failed, whatever its status says.

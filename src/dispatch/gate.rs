@@ -70,7 +70,9 @@ impl Gate {
     pub fn end(&self) -> Sight {
         let seen = self.scanner.seen();
         match () {
-            () if !self.events || self.decoder.is_blind() => Sight::Open,
+            () if !self.events => Sight::Open,
+            () if self.decoder.is_broken() => Sight::Failed("the stream does not decode"),
+            () if self.decoder.is_blind() => Sight::Open,
             () if seen.error.is_some() => Sight::Failed("an error event before the answer"),
             () if seen.is_complete() => Sight::Open,
             () => Sight::Failed("the stream ended before the answer"),
@@ -88,6 +90,7 @@ impl Gate {
             self.started = Some(now);
         }
         match () {
+            () if self.decoder.is_broken() => Sight::Failed("the stream does not decode"),
             () if self.decoder.is_blind() => Sight::Open,
             // Also behind content that came with it: nothing of that has gone down yet.
             () if seen.error.is_some() => Sight::Failed("an error event before the answer"),

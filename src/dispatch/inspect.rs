@@ -23,8 +23,10 @@ pub enum Decoder {
     Brotli(Box<brotli::DecompressorWriter<Sink>>),
     /// `zstd`.
     Zstd(Box<zstd::stream::write::Decoder<'static, Sink>>),
-    /// An encoding that is not known, or bytes that do not decode: nothing can be seen.
+    /// An encoding that is not known: nothing can be seen.
     Blind,
+    /// Bytes that do not decode, here or at the client.
+    Broken,
 }
 
 impl std::fmt::Debug for Decoder {
@@ -36,6 +38,7 @@ impl std::fmt::Debug for Decoder {
             Self::Brotli(_) => "Brotli",
             Self::Zstd(_) => "Zstd",
             Self::Blind => "Blind",
+            Self::Broken => "Broken",
         })
     }
 }
@@ -68,14 +71,19 @@ impl Decoder {
 
     /// Whether nothing of the answer can be seen.
     pub const fn is_blind(&self) -> bool {
-        matches!(self, Self::Blind)
+        matches!(self, Self::Blind | Self::Broken)
+    }
+
+    /// Whether the answer is not what its headers say.
+    pub const fn is_broken(&self) -> bool {
+        matches!(self, Self::Broken)
     }
 
     /// Shows the clear text of `piece` to `look`, as far as it can be seen yet.
     pub fn look(&mut self, piece: &[u8], look: impl FnOnce(&[u8])) {
         let decoded = match self {
             Self::Identity => return look(piece),
-            Self::Blind => return,
+            Self::Blind | Self::Broken => return,
             Self::Gzip(decoder) => decode(decoder.as_mut(), piece).map(|()| decoder.get_mut().take()),
             Self::Deflate(decoder) => decode(decoder.as_mut(), piece).map(|()| decoder.get_mut().take()),
             Self::Brotli(decoder) => decode(decoder.as_mut(), piece).map(|()| decoder.get_mut().take()),
@@ -83,7 +91,7 @@ impl Decoder {
         };
         match decoded {
             Ok(text) => look(&text),
-            Err(_) => *self = Self::Blind,
+            Err(_) => *self = Self::Broken,
         }
     }
 }
