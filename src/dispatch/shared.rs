@@ -41,7 +41,8 @@ impl Shared {
         self.ending.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_ending(&self) -> bool {
+    /// Whether running answers are to be ended.
+    pub fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Relaxed)
     }
 }

@@ -21,12 +21,12 @@ impl Silence {
     }
 
     /// Something came.
-    pub(super) fn broken(&mut self) {
+    pub fn broken(&mut self) {
         self.since = None;
     }
 
     /// Nothing came; ready once that has been so for too long.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let ends = *self.since.get_or_insert_with(Instant::now) + self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(ends)));
         while timer.as_mut().poll(cx).is_ready() {

@@ -14,3 +14,4 @@ pub mod connection;
 pub mod local;
 pub mod serve;
 pub mod service;
+mod stream;

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::connection::{Activity, Patience, Watched};
 use super::service::{Connection, Door, handle};
+use super::stream::Streams;
 use crate::limit::Share;
 use crate::net::tls::Acceptor;
 
@@ -120,7 +120,7 @@ async fn http<T>(
         let handled = Box::pin(handle(Rc::clone(&door), connection.clone(), request));
         Caught { handled }
     });
-    let streams = Streams::default();
+    let streams = Streams::new(patience.write);
     let builder = builder(streams.clone(), is_http1);
     let mut connection =
         pin!(builder.serve_connection(TokioIo::new(Watched::new(transport, Rc::clone(&activity))), service));
@@ -147,7 +147,7 @@ async fn http<T>(
                     // The relays see it when they are polled next, and end their streams: those of HTTP/1.1 with the
                     // connection, those of HTTP/2 in their own tasks.
                     shared.end();
-                    streams.0.notify_waiters();
+                    streams.end();
                     connection.as_mut().graceful_shutdown();
                 }
                 Err(_) => return,
@@ -170,26 +170,6 @@ fn builder(streams: Streams, is_http1: bool) -> auto::Builder<Streams> {
         .adaptive_window(true)
         .keep_alive_interval(Duration::from_secs(30));
     builder
-}
-
-/// Runs the tasks of a connection's HTTP/2 streams on the worker's own thread, and wakes them when they are to end.
-#[derive(Clone, Debug, Default)]
-struct Streams(Rc<Notify>);
-
-impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
-    fn execute(&self, task: F) {
-        let ending = Rc::clone(&self.0);
-        // Owned by the worker's LocalSet: it ends with its stream, or with the worker.
-        tokio::task::spawn_local(async move {
-            let mut task = pin!(task);
-            tokio::select! {
-                biased;
-                () = task.as_mut() => return,
-                () = ending.notified() => {}
-            }
-            task.await;
-        });
-    }
 }
 
 pin_project! {

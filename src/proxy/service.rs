@@ -1,7 +1,7 @@
 //! One request, from its head to the body of its answer.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,13 +16,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::body::{Bounds, collect, late};
 use super::connection::{Activity, Busy};
+use super::stream::Taken;
 use super::{admission, local};
-use crate::dispatch::Worker;
 use crate::dispatch::answer::Refusal;
 use crate::dispatch::call::{Call, Kind};
 use crate::dispatch::facts::Facts;
 use crate::dispatch::journal::Journal;
 use crate::dispatch::relay::{Body, Cut};
+use crate::dispatch::{Shared, Worker};
 use crate::limit::{Limit, Share};
 use crate::queue::{self, Queue};
 use crate::snapshot::Snapshot;
@@ -56,20 +57,34 @@ pub struct Connection {
 /// Answers `request`. Never fails: what goes wrong is an answer too.
 pub async fn handle(door: Rc<Door>, connection: Connection, request: Request<Incoming>) -> Response<Guarded> {
     let busy = connection.activity.request(request.version());
+    let answer = pin!(answer(&door, &connection, request));
+    let answered = unless_ending(&door.worker.shared, answer).await;
+    let (response, turn) = answered.unwrap_or_else(|| (stopping().response(), None));
+    response.map(|body| Guarded { body, taken: Taken::current(), _busy: busy, _turn: turn })
+}
+
+/// Drives `answer` to its end, or until the process ends, when its connection is polled once more.
+async fn unless_ending<A: Future>(shared: &Shared, mut answer: Pin<&mut A>) -> Option<A::Output> {
+    let step = |cx: &mut Context<'_>| {
+        if shared.is_ending() { Poll::Ready(None) } else { answer.as_mut().poll(cx).map(Some) }
+    };
+    std::future::poll_fn(step).await
+}
+
+async fn answer(door: &Door, connection: &Connection, request: Request<Incoming>) -> (Response<Body>, Option<Share>) {
     let snapshot = door.worker.shared.cell.load();
-    let mut journal = open(&door, &request);
-    let (response, turn) = match take_in(&door, &snapshot, &connection, request, &mut journal).await {
-        Ok(Taken::Call(call, turn)) => {
+    let mut journal = open(door, &request);
+    match take_in(door, &snapshot, connection, request, &mut journal).await {
+        Ok(Entry::Call(call, turn)) => {
             (queue::answer(&door.queue, &door.worker, snapshot, *call, journal).await, Some(turn))
         }
-        Ok(Taken::Answered(response)) => (journal.close(response, "ok"), None),
+        Ok(Entry::Answered(response)) => (journal.close(response, "ok"), None),
         Err(refusal) => (journal.close(refusal.response(), refusal.reason), None),
-    };
-    response.map(|body| Guarded { body, _busy: busy, _turn: turn })
+    }
 }
 
 /// A request that was let in.
-enum Taken {
+enum Entry {
     /// Complete, and in flight as long as the share lives.
     Call(Box<Call>, Share),
     /// Answered already.
@@ -91,7 +106,7 @@ async fn take_in(
     connection: &Connection,
     request: Request<Incoming>,
     journal: &mut Journal,
-) -> Result<Taken, Refusal> {
+) -> Result<Entry, Refusal> {
     if connection.activity.contradicts() {
         return Err(Refusal::invalid(
             "contradicting-length",
@@ -102,7 +117,7 @@ async fn take_in(
     let server = &snapshot.config.server;
     admission::check(&request, connection.local, &server.hosts)?;
     if let Some(answer) = local::answer(request.method(), request.uri().path()) {
-        return Ok(Taken::Answered(answer));
+        return Ok(Entry::Answered(answer));
     }
     journal.record.client = admission::client(request.headers(), snapshot.clients.as_deref())?;
     let turn = door.in_flight.take(1, server.limits.in_flight.into(), TURN).await.ok_or_else(crowded)?;
@@ -138,7 +153,12 @@ async fn take_in(
         admission::remove_tokens(&mut headers, clients);
     }
     let call = Call { kind, method: head.method, target, headers, body, facts, session, deadline, room, stored: false };
-    Ok(Taken::Call(Box::new(call), turn))
+    Ok(Entry::Call(Box::new(call), turn))
+}
+
+/// A second signal does not wait for endpoints.
+fn stopping() -> Refusal {
+    Refusal::unavailable("stopping", "the proxy is stopping; try again in 1 s", 1).and_close()
 }
 
 fn crowded() -> Refusal {
@@ -149,6 +169,7 @@ fn crowded() -> Refusal {
 #[derive(Debug)]
 pub struct Guarded {
     body: Body,
+    taken: Option<Rc<Taken>>,
     _busy: Busy,
     _turn: Option<Share>,
 }
@@ -158,7 +179,11 @@ impl HttpBody for Guarded {
     type Error = Cut;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(taken) = &self.taken {
+            taken.asked(matches!(polled, Poll::Ready(Some(_))));
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -16,6 +16,7 @@ mod examples;
 mod exhausted;
 mod failover;
 mod fidelity;
+mod framing;
 mod guard;
 mod harness;
 mod headers;

@@ -41,17 +41,22 @@ async fn a_second_signal_ends_streams_with_an_error_event_over_both_protocols() 
 }
 
 #[tokio::test]
-async fn a_second_signal_does_not_wait_for_a_head_that_does_not_come() {
-    let upstream = Upstream::always(Reply::hang()).await;
-    let mut proxy = Proxy::start(&file(&[in_order([upstream.url()])])).await;
-    let mut client = Client::h1(proxy.address).await;
-    let request = Request::unary();
-    let answer = client.try_send(&request);
-    let ended = async {
-        upstream.wait_for(1).await;
-        end_at_once(&proxy).await;
-    };
-    let (answer, ()) = tokio::join!(in_time("an end", answer), ended);
-    assert!(answer.is_err(), "{answer:?}");
-    assert_eq!(proxy.exit().await, Some(0));
+async fn a_second_signal_answers_requests_that_wait_for_a_head() {
+    for http2 in [false, true] {
+        let upstream = Upstream::always(Reply::hang()).await;
+        let mut proxy = Proxy::start(&file(&[in_order([upstream.url()])])).await;
+        let mut client = if http2 { Client::h2(proxy.address).await } else { Client::h1(proxy.address).await };
+        let request = Request::unary();
+        let told = async {
+            upstream.wait_for(1).await;
+            end_at_once(&proxy).await;
+            Instant::now()
+        };
+        let (answer, told) = tokio::join!(client.send(&request), told);
+        assert_eq!((answer.status, answer.header("qcc-error")), (503, Some("stopping")), "HTTP/2: {http2}");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert_eq!(proxy.exit().await, Some(0), "HTTP/2: {http2}");
+        assert!(told.elapsed() < Duration::from_millis(1900), "{:?}", told.elapsed());
+        upstream.wait_left(0).await;
+    }
 }

@@ -213,7 +213,10 @@ pub(crate) async fn collect(response: http::Response<Incoming>) -> Answer {
         match frame.map(hyper::body::Frame::into_data) {
             Ok(Ok(data)) => body.extend_from_slice(&data),
             Ok(Err(_)) => {}
-            Err(_) => answer.ended = Ended::Cut,
+            Err(_) => {
+                answer.ended = Ended::Cut;
+                break;
+            }
         }
     }
     answer.body = body.freeze();
