@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::sync::watch;
 
 use crate::limit::Limit;
 use crate::proxy::serve::Phase;
+use crate::queue::Queue;
 use crate::snapshot::SnapshotCell;
 use crate::snapshot::reload::Control;
 use crate::store::Store;
@@ -31,6 +33,8 @@ pub struct Proxy {
     pub events: Events,
     /// What lasts.
     pub store: Store,
+    /// What waits and what is kept.
+    pub queue: Arc<Queue>,
     /// Requests in flight.
     pub in_flight: Limit,
     /// Client connections.

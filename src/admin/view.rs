@@ -3,13 +3,14 @@
 //! Times are RFC 3339 in UTC, durations and counts are numbers with their unit in the name. What is not known is `null`.
 
 use std::borrow::Cow;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::config::model::{Strategy, Tier};
 use crate::snapshot::reload;
+use crate::store::entries::{self, Statistics};
 
 /// A point in time, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -340,4 +341,179 @@ pub struct WasReset {
     pub was_out: bool,
     /// Whether its key was refused before.
     pub key_was_dead: bool,
+}
+
+/// `GET /v1/queue`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct QueueStatus {
+    /// Requests taken in since the state was made.
+    pub enqueued: u64,
+    /// Retries of them.
+    pub retried: u64,
+    /// Entries that were answered.
+    pub succeeded: u64,
+    /// Entries that were given up.
+    pub failed: u64,
+    /// Entries that are kept now.
+    pub size: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Entries by state.
+    pub by_state: ByState,
+    /// When an entry last changed.
+    pub last_update: Option<Time>,
+    /// Requests that could have been kept and were not, since the proxy started; `null` where none runs.
+    pub refused: Option<u64>,
+    /// Requests that wait for an endpoint right now; `null` where no proxy runs.
+    pub line: Option<QueueLine>,
+}
+
+/// Entries by state.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ByState {
+    /// They are tried again when they are due.
+    pub waiting: u64,
+    /// They are being tried.
+    pub running: u64,
+    /// They were answered.
+    pub done: u64,
+    /// They were given up.
+    pub dead: u64,
+}
+
+/// Requests that wait for an endpoint right now.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct QueueLine {
+    /// How many.
+    pub length: usize,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// How long the first of them has been waiting.
+    pub longest_wait_ms: u64,
+}
+
+impl QueueStatus {
+    /// What the state alone tells.
+    pub fn of(kept: &Statistics) -> Self {
+        let [waiting, running, done, dead] = kept.by_state;
+        Self {
+            enqueued: kept.figures.enqueued,
+            retried: kept.figures.retried,
+            succeeded: kept.figures.succeeded,
+            failed: kept.figures.failed,
+            size: kept.by_state.iter().sum(),
+            bytes: kept.bytes,
+            by_state: ByState { waiting, running, done, dead },
+            last_update: kept.updated.map(at),
+            refused: None,
+            line: None,
+        }
+    }
+}
+
+/// `GET /v1/queue/entries`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EntryList {
+    /// Those that came last first.
+    pub entries: Vec<Entry>,
+}
+
+/// One entry of the queue.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Entry {
+    /// Its name.
+    pub id: String,
+    /// `waiting`, `running`, `done` or `dead`.
+    pub state: String,
+    /// Retries used up.
+    pub retries: u32,
+    /// Why it is where it is.
+    pub reason: String,
+    /// When it came.
+    pub enqueued: Time,
+    /// When it last changed.
+    pub updated: Time,
+    /// When it is tried again, if it waits.
+    pub next_retry: Option<Time>,
+    /// Name of the client.
+    pub client: Option<String>,
+    /// Its conversation.
+    pub session: Option<String>,
+    /// Model asked for.
+    pub model: Option<String>,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+    /// What it takes up.
+    pub bytes: u64,
+    /// Status of its answer, if one is kept.
+    pub status: Option<u16>,
+    /// Whether its answer was handed out.
+    pub handed: bool,
+    /// Every try, the oldest first.
+    pub attempts: Vec<EntryAttempt>,
+}
+
+/// One try of an entry at one endpoint.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EntryAttempt {
+    /// When it ended, in milliseconds since 1970.
+    pub at: i64,
+    /// `PROFILE/ID`.
+    pub endpoint: String,
+    /// How it ended, in one word.
+    pub outcome: String,
+    /// Status of the answer, 0 if there was none.
+    pub status: u16,
+    /// What went wrong.
+    pub detail: String,
+}
+
+impl From<entries::Entry> for Entry {
+    fn from(entry: entries::Entry) -> Self {
+        Self {
+            state: entry.state.to_string(),
+            next_retry: (entry.state == entries::State::Waiting).then(|| at(entry.due)),
+            enqueued: at(entry.enqueued),
+            updated: at(entry.updated),
+            attempts: serde_json::from_str(&entry.attempts).unwrap_or_default(),
+            id: entry.id,
+            retries: entry.retries,
+            reason: entry.reason,
+            client: entry.client,
+            session: entry.session,
+            model: entry.model,
+            stream: entry.stream,
+            bytes: entry.bytes,
+            status: entry.status,
+            handed: entry.handed,
+        }
+    }
+}
+
+/// `POST /v1/queue/retry` and `/v1/queue/remove`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EntryName {
+    /// Name of an entry.
+    pub id: String,
+}
+
+/// `POST /v1/queue/clear`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EntryState {
+    /// Only entries of this state.
+    pub state: Option<String>,
+}
+
+/// How many entries something was done to.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EntryCount {
+    /// So many.
+    pub count: usize,
+}
+
+/// Milliseconds since 1970 as a point in time.
+fn at(millis: i64) -> Time {
+    Time(SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or_default()))
 }

@@ -264,6 +264,7 @@ impl Proxy {
             control,
             events: self.shared.events.clone(),
             store: self.store.clone(),
+            queue: Arc::clone(&self.clerk.queue),
             in_flight: self.in_flight.clone(),
             connections: self.crew.places.clone(),
             phase: self.phase.subscribe(),

@@ -121,7 +121,8 @@ fn connect(path: &Path) -> rusqlite::Result<(Connection, Found)> {
         return look("immutable=1");
     }
     look("readonly_shm=1").or_else(|error: rusqlite::Error| match error.sqlite_error_code() {
-        Some(ErrorCode::CannotOpen) => look("mode=ro"),
+        // Read-only: a writer was killed, and its log wants an index made anew.
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => look("mode=ro"),
         _ => Err(error),
     })
 }

@@ -337,3 +337,94 @@ async fn several_endpoints_are_tried_before_a_request_is_kept() {
     two.script(Reply::served);
     until(&proxy, &id, State::Done).await;
 }
+
+/// Runs `qcc queue` with these words on the proxy's file.
+async fn command(proxy: &Proxy, words: &[&str]) -> (Option<i32>, String) {
+    proxy.run(&[&["-c", "qcc.yaml", "queue"], words].concat()).await
+}
+
+const SLOW: &str = "queue: { hold: 0s, strategy: fixed, base: 10m, max_delay: 10m }";
+
+#[tokio::test]
+async fn entries_are_shown_and_changed_by_hand_while_the_proxy_runs() {
+    let upstream = Upstream::always(failing()).await;
+    let proxy = start(SLOW, &upstream).await;
+    let id = queued(&proxy.send(&Request::stream().session("s")).await);
+    let (code, text) = command(&proxy, &["list"]).await;
+    assert!(code == Some(0) && text.contains(&id) && text.contains("waiting") && text.contains("  in "), "{text}");
+    let (_, text) = command(&proxy, &["status", "--json"]).await;
+    let status: serde_json::Value = serde_json::from_str(&text).expect("one document");
+    assert_eq!(
+        (&status["enqueued"], &status["size"], &status["by_state"]["waiting"]),
+        (&1.into(), &1.into(), &1.into())
+    );
+    assert_eq!(status["line"]["length"], 0);
+    let (_, text) = command(&proxy, &["show", &id]).await;
+    assert!(text.contains("production/a: server 500"), "{text}");
+    let (code, text) = command(&proxy, &["show", &id, "--body"]).await;
+    assert_eq!((code, text.into_bytes()), (Some(0), messages::ask(messages::MODEL, true).to_vec()));
+    for words in [["retry", "nobody"], ["remove", "nobody"], ["show", "nobody"]] {
+        let (code, text) = command(&proxy, &words).await;
+        assert!(code == Some(1) && text.contains("`nobody`"), "{text}");
+    }
+    upstream.script(Reply::served);
+    assert_eq!(command(&proxy, &["retry", &id]).await.0, Some(0));
+    until(&proxy, &id, State::Done).await;
+    let (code, text) = command(&proxy, &["show", &id, "--answer"]).await;
+    assert!(code == Some(0) && text.contains("message_stop"), "{text}");
+    assert_eq!(command(&proxy, &["show", &id, "--body"]).await.0, Some(1), "what was sent is not kept any longer");
+    let (_, text) = command(&proxy, &["status"]).await;
+    assert!(text.contains("succeeded    1") && text.contains("done 1"), "{text}");
+    assert_eq!(command(&proxy, &["remove", &id]).await.0, Some(0));
+    assert_eq!(kept(&proxy), []);
+}
+
+#[tokio::test]
+async fn all_are_retried_or_taken_out_only_by_who_means_it() {
+    let upstream = Upstream::always(failing()).await;
+    let proxy = start(SLOW, &upstream).await;
+    let mut ids = Vec::new();
+    for session in ["a", "b", "c"] {
+        ids.push(queued(&proxy.send(&Request::stream().session(session)).await));
+    }
+    for words in [["retry-all"].as_slice(), &["clear"]] {
+        let (code, text) = command(&proxy, words).await;
+        assert!(code == Some(2) && text.contains("--yes"), "{text}");
+    }
+    upstream.script(Reply::served);
+    let (code, text) = command(&proxy, &["retry-all", "--yes", "--json"]).await;
+    assert!(code == Some(0) && text.contains("\"count\": 3"), "{text}");
+    for id in &ids {
+        until(&proxy, id, State::Done).await;
+    }
+    let (code, text) = command(&proxy, &["clear", "--state", "dead", "--yes"]).await;
+    assert!(code == Some(0) && text.contains("nothing"), "{text}");
+    assert_eq!(command(&proxy, &["clear", "--state", "done", "--yes"]).await.0, Some(0));
+    assert_eq!(kept(&proxy), []);
+    let (code, text) = command(&proxy, &["list", "--state", "odd"]).await;
+    assert!(code == Some(2) && text.contains("waiting, running, done or dead"), "{text}");
+}
+
+#[tokio::test]
+async fn without_a_proxy_everything_works_but_what_has_to_send() {
+    let upstream = Upstream::always(failing()).await;
+    let mut proxy = start(SLOW, &upstream).await;
+    let ids: Vec<_> = proxy.send_times(3, &Request::stream()).await.iter().map(queued).collect();
+    proxy.signal(rustix::process::Signal::KILL);
+    proxy.exit().await;
+    let (code, text) = command(&proxy, &["status"]).await;
+    assert!(code == Some(0) && text.contains("waiting 3") && text.contains("no proxy is running"), "{text}");
+    assert_eq!(command(&proxy, &["list", "-n", "2"]).await.1.lines().count(), 3);
+    for words in [["retry", &ids[0]].as_slice(), &["retry-all", "--yes"]] {
+        let (code, text) = command(&proxy, words).await;
+        assert!(code == Some(2) && text.contains("`qcc proxy start`"), "{text}");
+    }
+    assert_eq!(command(&proxy, &["remove", &ids[0]]).await.0, Some(0));
+    assert_eq!(kept(&proxy).len(), 2);
+    assert_eq!(command(&proxy, &["clear", "--yes"]).await.0, Some(0));
+    assert_eq!(kept(&proxy), []);
+    let proxy = proxy.again().await.unwrap_or_else(|code| panic!("the next start ended with {code:?}"));
+    let (_, text) = command(&proxy, &["status", "--json"]).await;
+    let status: serde_json::Value = serde_json::from_str(&text).expect("one document");
+    assert_eq!((&status["enqueued"], &status["size"]), (&3.into(), &0.into()), "figures last");
+}

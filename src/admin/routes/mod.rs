@@ -1,6 +1,7 @@
 //! The table of routes. Each noun has a file and adds its own.
 
 mod endpoints;
+mod queue;
 mod reload;
 mod status;
 mod stop;
@@ -19,7 +20,7 @@ const LONGEST_BODY: usize = 64 << 10;
 
 /// Everything the API answers.
 pub(super) fn table(proxy: Arc<Proxy>) -> Router {
-    let nouns = [status::routes(), reload::routes(), stop::routes(), endpoints::routes()];
+    let nouns = [status::routes(), reload::routes(), stop::routes(), endpoints::routes(), queue::routes()];
     let table = nouns.into_iter().fold(Router::new(), Router::merge);
     let unknown = || async { ApiError::unknown("there is no such route; `/v1/status` is one") };
     let method = || async {

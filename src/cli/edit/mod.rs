@@ -136,7 +136,7 @@ fn save(path: &Path, diff: &str, withheld: bool) -> Result<(), Failure> {
     std::fs::write(path, diff).map_err(|error| Failure::CouldNot(format!("`{}`: {error}", path.display())))
 }
 
-fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
+pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
     locate(named, &|name| std::env::var_os(name), &cwd()?).map_err(|error| Failure::CouldNot(error.to_string()))
 }
 

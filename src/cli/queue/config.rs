@@ -1,24 +1,17 @@
-//! `qcc queue`: requests that wait, and those that are tried again.
+//! `qcc queue config`: how requests wait and are tried again.
 
 use std::path::Path as File;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::edit::{self, EditArgs, Wishes};
+use crate::cli::edit::{self, EditArgs, Wishes};
 use crate::config::units::Dur;
-
-/// What can be done with the queue.
-#[derive(Debug, Subcommand)]
-pub(super) enum QueueCommand {
-    /// Change how requests wait and are tried again. Without flags: show it.
-    Config(ConfigArgs),
-}
 
 /// What can be typed after `qcc queue config`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag as it is typed; `wishes` makes sense of them")]
-pub(super) struct ConfigArgs {
+pub(in crate::cli) struct ConfigArgs {
     /// Store requests that still failed, and try them again.
     #[arg(long, overrides_with = "disable")]
     enable: bool,
@@ -56,11 +49,9 @@ pub(super) struct ConfigArgs {
     edit: EditArgs,
 }
 
-/// Runs `qcc queue ...`.
-pub(super) fn run(command: &QueueCommand, named: Option<&File>) -> ExitCode {
-    match command {
-        QueueCommand::Config(args) => edit::section(named, &args.edit, "queue", args.wishes(), |config| &config.queue),
-    }
+/// Changes the file, or shows what it says.
+pub(super) fn run(args: &ConfigArgs, named: Option<&File>) -> ExitCode {
+    edit::section(named, &args.edit, "queue", args.wishes(), |config| &config.queue)
 }
 
 impl ConfigArgs {

@@ -1,0 +1,96 @@
+//! `/v1/queue`: what waits and what is kept, and what is done with it by hand.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use serde::Deserialize;
+
+use crate::admin::Proxy;
+use crate::admin::error::ApiError;
+use crate::admin::extract::{Body, Params};
+use crate::admin::view::{EntryCount, EntryList, EntryName, EntryState, QueueLine, QueueStatus};
+use crate::store::entries::{self, State as Standing};
+use crate::store::{Failure, View};
+
+/// Entries that are listed at most.
+const MOST: u32 = 10_000;
+
+pub(super) fn routes() -> Router<Arc<Proxy>> {
+    Router::new()
+        .route("/v1/queue", get(status))
+        .route("/v1/queue/entries", get(list))
+        .route("/v1/queue/retry", post(retry))
+        .route("/v1/queue/retry-all", post(retry_all))
+        .route("/v1/queue/remove", post(remove))
+        .route("/v1/queue/clear", post(clear))
+}
+
+/// Which entries are listed.
+#[derive(Debug, Deserialize)]
+struct Which {
+    state: Option<String>,
+    count: Option<u32>,
+}
+
+async fn status(State(proxy): State<Arc<Proxy>>) -> Result<Json<QueueStatus>, ApiError> {
+    let kept = proxy.store.read(entries::statistics).await.map_err(failed)?;
+    let held = proxy.queue.line.view();
+    let line = QueueLine {
+        length: held.length,
+        bytes: held.bytes,
+        longest_wait_ms: u64::try_from(held.longest.as_millis()).unwrap_or(u64::MAX),
+    };
+    Ok(Json(QueueStatus { line: Some(line), refused: Some(proxy.queue.refused()), ..QueueStatus::of(&kept) }))
+}
+
+async fn list(State(proxy): State<Arc<Proxy>>, Params(which): Params<Which>) -> Result<Json<EntryList>, ApiError> {
+    let (state, count) = (standing(which.state.as_deref())?, which.count.unwrap_or(MOST).min(MOST));
+    let found = proxy.store.read(move |view: &View<'_>| entries::list(view, state, count)).await.map_err(failed)?;
+    Ok(Json(EntryList { entries: found.into_iter().map(Into::into).collect() }))
+}
+
+async fn retry(
+    State(proxy): State<Arc<Proxy>>,
+    Body(EntryName { id }): Body<EntryName>,
+) -> Result<Json<EntryCount>, ApiError> {
+    let retriable = "no waiting or dead entry is called";
+    one(proxy.queue.retry(&id).await, retriable, &id)
+}
+
+async fn retry_all(State(proxy): State<Arc<Proxy>>) -> Result<Json<EntryCount>, ApiError> {
+    Ok(Json(EntryCount { count: proxy.queue.retry_all().await.map_err(failed)? }))
+}
+
+async fn remove(
+    State(proxy): State<Arc<Proxy>>,
+    Body(EntryName { id }): Body<EntryName>,
+) -> Result<Json<EntryCount>, ApiError> {
+    one(proxy.queue.remove(&id).await, "no entry is called", &id)
+}
+
+async fn clear(
+    State(proxy): State<Arc<Proxy>>,
+    Body(EntryState { state }): Body<EntryState>,
+) -> Result<Json<EntryCount>, ApiError> {
+    let state = standing(state.as_deref())?;
+    Ok(Json(EntryCount { count: proxy.queue.clear(state).await.map_err(failed)? }))
+}
+
+fn one(found: Result<bool, Failure>, missing: &str, id: &str) -> Result<Json<EntryCount>, ApiError> {
+    if found.map_err(failed)? {
+        return Ok(Json(EntryCount { count: 1 }));
+    }
+    Err(ApiError::unknown(format!("{missing} `{id}`; `qcc queue list` shows them")))
+}
+
+fn standing(word: Option<&str>) -> Result<Option<Standing>, ApiError> {
+    word.map(str::parse).transpose().map_err(|why: String| ApiError::invalid(why))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+fn failed(failure: Failure) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "state-failed", failure.to_string())
+}

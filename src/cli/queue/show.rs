@@ -1,0 +1,223 @@
+//! What is shown of the queue.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use super::place::Place;
+use super::{ListArgs, Shape, ShowArgs};
+use crate::admin::view::{Entry, EntryList, QueueStatus, Time};
+use crate::cli::edit::Failure;
+use crate::cli::stdout;
+use crate::cli::table::table;
+use crate::store::entries;
+
+/// Characters of a reason in the list, which is to fit 80 columns.
+const REASON: usize = 24;
+
+/// What has happened, and what is there now.
+pub(super) fn status(place: &Place, shape: Shape) -> Result<ExitCode, Failure> {
+    let kept = place.read(entries::statistics)?.unwrap_or_default();
+    // A proxy that does not answer has no line that could be shown.
+    let asked = place.proxy().and_then(|proxy| proxy.get::<QueueStatus>("/v1/queue")).ok();
+    let status = asked.unwrap_or_else(|| QueueStatus::of(&kept));
+    let text = if shape.json { format!("{:#}\n", serde_json::json!(status)) } else { words(&status) };
+    Ok(stdout::print(&text, ExitCode::SUCCESS))
+}
+
+fn words(status: &QueueStatus) -> String {
+    let QueueStatus { enqueued, retried, succeeded, failed, size, bytes, by_state, .. } = status;
+    let line = match &status.line {
+        Some(line) if line.length == 0 => "nobody waits for an endpoint".to_owned(),
+        Some(line) => format!("{} wait for an endpoint, for up to {} s", line.length, line.longest_wait_ms / 1000),
+        None => "no proxy is running".to_owned(),
+    };
+    let mut text = String::new();
+    let mut say = |name: &str, value: &dyn std::fmt::Display| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name:<12} {value}");
+    };
+    say("enqueued", enqueued);
+    say("retried", retried);
+    say("succeeded", succeeded);
+    say("failed", failed);
+    say("size", &format!("{size} entries, {}", size_of(*bytes)));
+    let counts = [
+        ("waiting", by_state.waiting),
+        ("running", by_state.running),
+        ("done", by_state.done),
+        ("dead", by_state.dead),
+    ];
+    let counts: Vec<_> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    say("by state", &counts.join(", "));
+    say("in line", &line);
+    if let Some(refused) = status.refused.filter(|refused| *refused > 0) {
+        say("refused", &format!("{refused} since the proxy started"));
+    }
+    say("last update", &status.last_update.map_or_else(|| "never".to_owned(), when));
+    text
+}
+
+/// The entries.
+pub(super) fn list(place: &Place, args: &ListArgs) -> Result<ExitCode, Failure> {
+    let (state, count) = (args.state, args.count);
+    let found = place.read(|view| entries::list(view, state, count))?.unwrap_or_default();
+    let entries: Vec<Entry> = found.into_iter().map(Entry::from).collect();
+    let text =
+        if args.shape.json { format!("{:#}\n", serde_json::json!(EntryList { entries })) } else { rows(&entries) };
+    Ok(stdout::print(&text, ExitCode::SUCCESS))
+}
+
+fn rows(entries: &[Entry]) -> String {
+    let now = SystemTime::now();
+    let row = |entry: &Entry| {
+        vec![
+            entry.id.clone(),
+            entry.state.clone(),
+            entry.retries.to_string(),
+            clipped(&entry.reason),
+            ago(entry.enqueued, now),
+            entry.next_retry.map_or_else(|| "-".to_owned(), |at| until(at, now)),
+        ]
+    };
+    let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+    table(&["ID", "STATE", "RETRIES", "REASON", "ENQUEUED", "NEXT RETRY"], &rows)
+}
+
+fn clipped(text: &str) -> String {
+    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    if text.chars().count() <= REASON { clean.collect() } else { clean.take(REASON - 3).chain("...".chars()).collect() }
+}
+
+/// One entry.
+pub(super) fn one(place: &Place, args: &ShowArgs) -> Result<ExitCode, Failure> {
+    let id = args.id.as_str();
+    let unknown = || Failure::Refused(format!("no entry is called `{id}`; `qcc queue list` shows them"));
+    let entry = place.read(|view| entries::get(view, id))?.flatten().ok_or_else(unknown)?;
+    if args.body {
+        let request = place.read(|view| entries::request(view, id))?.flatten();
+        let gone = || Failure::Refused(format!("`{id}` is done: its request is no longer kept"));
+        return raw(&request.ok_or_else(gone)?.body);
+    }
+    if args.answer {
+        let answer = place.read(|view| entries::answer(view, id))?.flatten();
+        return raw(&answer.ok_or_else(|| Failure::Refused(format!("no answer to `{id}` is kept")))?.body);
+    }
+    let entry = Entry::from(entry);
+    let text = if args.shape.json { format!("{:#}\n", serde_json::json!(entry)) } else { details(&entry) };
+    Ok(stdout::print(&text, ExitCode::SUCCESS))
+}
+
+fn details(entry: &Entry) -> String {
+    let mut text = String::new();
+    let mut say = |name: &str, value: &str| {
+        let value: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let _ = writeln!(text, "{name:<12} {value}");
+    };
+    let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+    say("id", &entry.id);
+    say("state", &entry.state);
+    say("reason", &entry.reason);
+    say("retries", &entry.retries.to_string());
+    say("enqueued", &when(entry.enqueued));
+    say("updated", &when(entry.updated));
+    say("next retry", &entry.next_retry.map_or_else(|| "-".to_owned(), when));
+    say("client", &or_none(&entry.client));
+    say("session", &or_none(&entry.session));
+    say("model", &or_none(&entry.model));
+    say("stream", if entry.stream { "yes" } else { "no" });
+    say("size", &size_of(entry.bytes));
+    let answer = match (entry.status, entry.handed) {
+        (None, _) => "-".to_owned(),
+        (Some(status), false) => format!("status {status}, not handed out yet"),
+        (Some(status), true) => format!("status {status}, handed out"),
+    };
+    say("answer", &answer);
+    for attempt in &entry.attempts {
+        let at = Time(SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(attempt.at).unwrap_or_default()));
+        let status = if attempt.status == 0 { String::new() } else { format!(" {}", attempt.status) };
+        say("try", &format!("{} {}: {}{status} {}", when(at), attempt.endpoint, attempt.outcome, attempt.detail));
+    }
+    text
+}
+
+/// Bytes as they are.
+fn raw(bytes: &[u8]) -> Result<ExitCode, Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::CouldNot(error.to_string())),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn when(time: Time) -> String {
+    humantime::format_rfc3339_seconds(time.0).to_string()
+}
+
+fn ago(time: Time, now: SystemTime) -> String {
+    format!("{} ago", short(now.duration_since(time.0).unwrap_or_default()))
+}
+
+fn until(time: Time, now: SystemTime) -> String {
+    time.0.duration_since(now).map_or_else(|_| "now".to_owned(), |left| format!("in {}", short(left)))
+}
+
+/// In the one unit that says most.
+fn short(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..120 => format!("{seconds}s"),
+        seconds @ 120..7200 => format!("{}m", seconds / 60),
+        seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+fn size_of(bytes: u64) -> String {
+    match bytes {
+        0..10_240 => format!("{bytes} B"),
+        10_240..10_485_760 => format!("{} KiB", bytes / 1024),
+        _ => format!("{} MiB", bytes / 1_048_576),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        Entry {
+            id: "abcdefghjk".to_owned(),
+            state: "waiting".to_owned(),
+            retries: 1000,
+            reason: "production/work: status 529 \u{1b}[31m and more".to_owned(),
+            enqueued: Time(SystemTime::now() - Duration::from_hours(30)),
+            updated: Time(SystemTime::UNIX_EPOCH),
+            next_retry: Some(Time(SystemTime::now() + Duration::from_secs(301))),
+            client: None,
+            session: Some("s".to_owned()),
+            model: None,
+            stream: true,
+            bytes: 20_480,
+            status: None,
+            handed: false,
+            attempts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_list_fits_80_columns_and_shows_no_control_characters() {
+        let text = rows(&[entry()]);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(!text.contains('\u{1b}') && text.contains("production/work: stat..."), "{text}");
+        assert!(text.contains("30h ago") && (text.contains("in 5m") || text.contains("in 4m")), "{text}");
+        assert!(!details(&entry()).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn durations_and_sizes_are_told_in_one_unit() {
+        let told: Vec<_> = [5, 119, 120, 7200, 172_800].map(|seconds| short(Duration::from_secs(seconds))).into();
+        assert_eq!(told, ["5s", "119s", "2m", "2h", "2d"]);
+        assert_eq!([size_of(5), size_of(20_480), size_of(104_857_600)], ["5 B", "20 KiB", "100 MiB"]);
+    }
+}
