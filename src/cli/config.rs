@@ -102,9 +102,7 @@ pub(super) fn run(command: &ConfigCommand, named: Option<&File>) -> ExitCode {
             )
         }
         ConfigCommand::Set(args) => edit::run(named, &args.edit, |sheet| set(sheet, args)),
-        ConfigCommand::Unset(args) => {
-            edit::run(named, &args.edit, |_| Ok(vec![Edit::Unset { path: args.path.parse()? }]))
-        }
+        ConfigCommand::Unset(args) => edit::run(named, &args.edit, |sheet| unset(sheet, args)),
         ConfigCommand::Export(args) => export::run(args, named),
         ConfigCommand::Import(args) => merge::run(args, named),
         ConfigCommand::Reset(args) => edit::run(named, &args.edit, |sheet| reset::edits(sheet, args)),
@@ -142,6 +140,16 @@ fn lines(path: &Path, value: &Value) -> String {
 
 fn named(path: &Path, at: usize, item: &Value) -> Path {
     paths::called(item).map_or_else(|| path.clone().index(at), |name| path.clone().item(name))
+}
+
+fn unset(sheet: &Sheet, args: &UnsetArgs) -> Result<Vec<Edit>, Failure> {
+    let path: Path = args.path.parse()?;
+    if paths::get(sheet.value(), &path.0).is_some() {
+        return Ok(vec![Edit::Unset { path }]);
+    }
+    let all = sheet.config().map_or_else(|_| sheet.value().clone(), effective);
+    let holds = if paths::get(&all, &path.0).is_some() { ": its default holds already" } else { "" };
+    Err(Failure::Refused(format!("the file sets nothing at `{path}`{holds}{}", meant(&all, &path))))
 }
 
 fn set(sheet: &Sheet, args: &SetArgs) -> Result<Vec<Edit>, Failure> {

@@ -2,6 +2,7 @@
 //!
 //! - the file is compared with what the patch was made from while its directory is locked, so of two qcc writers one is told;
 //! - symbolic links are followed and stay; mode and owner stay;
+//! - what a writer left that was killed goes with the next change;
 //! - a new file is written beside it, synced, and renamed over it; where that cannot be (a bind-mounted file, a directory
 //!   that is not ours), the file is written in place after a backup was synced.
 //!
@@ -80,6 +81,7 @@ pub fn write(file: &Path, patch: &Patch) -> Result<(), WriteError> {
     if patch.is_empty() {
         return Ok(());
     }
+    clear(directory);
     match replace(&target, directory, patch.after.as_bytes()) {
         Ok(()) => lock.sync_all().or_else(unsupported).map_err(failed),
         Err(Replace::InPlace) => in_place(file, &target, directory, patch),
@@ -103,6 +105,18 @@ fn unsupported(error: io::Error) -> io::Result<()> {
     if harmless.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) { Ok(()) } else { Err(error) }
 }
 
+/// How new files are called until they are whole.
+const UNFINISHED: &str = ".qcc-edit-";
+
+/// Takes away what writers left that were killed: while the directory is locked, nobody else is at work in it.
+fn clear(directory: &Path) {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes())) {
+        // One that stays is no harm.
+        drop(fs::remove_file(entry.path()));
+    }
+}
+
 enum Replace {
     /// Renaming is not possible here.
     InPlace,
@@ -112,7 +126,7 @@ enum Replace {
 fn replace(target: &Path, directory: &Path, bytes: &[u8]) -> Result<(), Replace> {
     let old = fs::metadata(target).map_err(Replace::Failed)?;
     let mut file = tempfile::Builder::new()
-        .prefix(".qcc-")
+        .prefix(UNFINISHED)
         .tempfile_in(directory)
         .map_err(|error| in_place_if(error, NOT_OURS))?;
     let new = file.as_file().metadata().map_err(Replace::Failed)?;

@@ -75,6 +75,22 @@ fn a_profile_is_used_without_its_key_leaving_the_file_that_refers_to_it() {
 }
 
 #[test]
+fn what_makes_claude_code_do_otherwise_is_said() {
+    let models = FILE.replace("auth: bearer }", "auth: bearer, models: { claude-*: small } }");
+    let desk = desk(&models, SETTINGS).env("ANTHROPIC_API_KEY", "sk-canary-shell");
+    fs::create_dir(desk.path(".claude")).expect("the directory is ours");
+    let project = "{ \"env\": { \"ANTHROPIC_BASE_URL\": \"https://p.example\" } }";
+    fs::write(desk.path(".claude/settings.local.json"), project).expect("the directory is ours");
+    let said = desk.qcc("use relay").stderr;
+    for words in ["ANTHROPIC_API_KEY is set here", ".claude/settings.local.json sets", "`models` of this endpoint"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("canary"), "{said}");
+    let said = desk.qcc("use --proxy").stderr;
+    assert!(!said.contains("ANTHROPIC_API_KEY is set") && !said.contains("`models`"), "the settings win: {said}");
+}
+
+#[test]
 fn every_use_can_be_taken_back_and_keeps_what_was_changed_since() {
     let desk = desk(FILE, SETTINGS);
     let rehearsed = desk.qcc("use --proxy --dry-run").done();

@@ -62,6 +62,9 @@ fn a_killed_editor_leaves_the_old_file_or_the_new_one() {
     assert!(seen[0] > 0, "some were killed in time: {seen:?}");
     desk.save(&old);
     desk.edit("config set profiles.team.description y");
+    let left: Vec<_> =
+        fs::read_dir(desk.path("")).expect("it is ours").map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(left, ["qcc.yaml"], "what the killed ones left is gone");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::settings::{self, Own};
+use super::settings;
 use super::target::{Credential, Holder, PLACEHOLDER, Target};
 use super::{TargetArgs, backup};
 use crate::cli::edit::{self, Failure, Sheet};
@@ -73,7 +73,7 @@ struct Change {
 }
 
 fn aim(target: &Target, args: &WriteArgs) -> Result<ExitCode, Failure> {
-    let change = Change::open(|text| settings::edit(text, &Own::of(target)))?;
+    let change = Change::open(|text| settings::point(text, target))?;
     let backup = if change.is_empty() || args.dry_run { None } else { Some(change.write()?) };
     Ok(change.report(args, backup.as_deref(), Some(target)))
 }
@@ -163,10 +163,28 @@ impl Change {
         }
         if let Some(target) = target {
             eprintln!("{}", words(target));
-            target.hidden().into_iter().for_each(|name| {
-                eprintln!("warning: {name} is set here; where Claude Code sees it, it uses that instead: unset it");
-            });
+            self.warnings(target).iter().for_each(|warning| eprintln!("warning: {warning}"));
         }
+    }
+}
+
+impl Change {
+    /// Why Claude Code may do otherwise all the same.
+    fn warnings(&self, target: &Target) -> Vec<String> {
+        let hidden = target.hidden().into_iter();
+        let hidden = hidden.map(|name| format!("{name} is set here; where Claude Code sees it, it uses that instead"));
+        let renames = "the `models` of this endpoint are replaced by the proxy only; Claude Code asks for its own";
+        let renames = target.renames.then(|| renames.to_owned());
+        hidden.chain(self.overruling()).chain(renames).collect()
+    }
+
+    /// Settings of the project at hand that name an address of their own.
+    fn overruling(&self) -> impl Iterator<Item = String> {
+        let named = |path: &File| settings::read(path).ok().flatten().as_deref().and_then(settings::base_url).is_some();
+        let found = ["settings.local.json", "settings.json"].map(|name| File::new(".claude").join(name));
+        let own = self.path.canonicalize().ok();
+        let found = found.into_iter().filter(move |path| path.canonicalize().ok() != own && named(path));
+        found.map(|path| format!("{} sets ANTHROPIC_BASE_URL too, and in this directory it wins", path.display()))
     }
 }
 

@@ -23,19 +23,32 @@ const CAP: u64 = 1 << 20;
 
 /// What [`KEYS`] say, in their order; `None` is not there.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Own([Option<Value>; 4]);
+struct Own([Option<Value>; 4]);
 
 impl Own {
-    /// What points Claude Code at `target`. A secret is asked for by a command, so that it is not in the file.
-    pub(super) fn of(target: &Target) -> Self {
-        let key = (target.credential == Credential::Placeholder).then(|| json!(PLACEHOLDER));
+    /// What points Claude Code at `target`, where `before` stands now. A secret is asked for by a command, so that it is
+    /// not in the file.
+    fn of(target: &Target, before: &Value) -> Self {
+        let url = Some(json!(target.base_url));
         let helper = target.helper().map(|words| json!(shell::line(&words)));
-        Self([Some(json!(target.base_url)), key, None, helper])
+        match target.credential {
+            Credential::Placeholder => Self([url, Some(json!(PLACEHOLDER)), None, None]),
+            Credential::Secret { .. } => Self([url, None, None, helper]),
+            Credential::Own => {
+                let Self([_, key, token, helper]) = Self::in_value(before);
+                Self([url, key.filter(|key| key != PLACEHOLDER), token, helper.filter(|helper| !is_ours(helper))])
+            }
+        }
     }
 
     fn in_value(value: &Value) -> Self {
         Self(KEYS.map(|key| value.pointer(key).cloned()))
     }
+}
+
+/// Whether an `apiKeyHelper` is one that [`Own::of`] writes.
+fn is_ours(helper: &Value) -> bool {
+    helper.as_str().is_some_and(|line| line.contains("qcc") && line.contains(" key "))
 }
 
 /// `CLAUDE_CONFIG_DIR`, else `~/.claude`, and in it the user's settings.
@@ -60,8 +73,13 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, Failure> {
     }
 }
 
-/// `text` with our keys as in `own`. Errors say what is wrong with the text.
-pub(super) fn edit(text: &str, own: &Own) -> Result<String, String> {
+/// `text` with what points Claude Code at `target`. Errors say what is wrong with the text.
+pub(super) fn point(text: &str, target: &Target) -> Result<String, String> {
+    edit(text, &Own::of(target, &value(text)?))
+}
+
+/// `text` with our keys as in `own`.
+fn edit(text: &str, own: &Own) -> Result<String, String> {
     let before = value(text)?;
     let (mark, plain) = text.strip_prefix('\u{FEFF}').map_or(("", text), |plain| ("\u{FEFF}", plain));
     let plain = if plain.trim().is_empty() { "{}\n" } else { plain };
@@ -135,6 +153,7 @@ fn without_empty_env(mut value: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::Auth;
 
     fn proxy() -> Own {
         Own([Some(json!("http://127.0.0.1:7860")), Some(json!("proxy-managed")), None, None])
@@ -155,6 +174,27 @@ mod tests {
             let after = edit(text, &proxy()).expect("JSON");
             assert!(after.contains("  \"env\": {\n    \"ANTHROPIC_BASE_URL\""), "{after}");
             assert_eq!(restore(&after, text).expect("JSON"), text);
+        }
+    }
+
+    #[test]
+    fn a_credential_of_its_own_stays_and_what_stood_in_its_place_goes() {
+        let target = Target {
+            base_url: "https://a.example".to_owned(),
+            auth: Auth::Passthrough,
+            credential: Credential::Own,
+            renames: false,
+            file: PathBuf::from("/qcc.yaml"),
+        };
+        for (before, after) in [
+            (json!({ "apiKeyHelper": "/bin/mine" }), json!({ "apiKeyHelper": "/bin/mine" })),
+            (json!({ "apiKeyHelper": "/bin/qcc -c /qcc.yaml key a/b" }), json!({})),
+            (json!({ "env": { "ANTHROPIC_API_KEY": "proxy-managed" } }), json!({})),
+        ] {
+            let made = point(&before.to_string(), &target).and_then(|text| value(&text));
+            let mut expected = after;
+            expected["env"] = json!({ "ANTHROPIC_BASE_URL": "https://a.example" });
+            assert_eq!(made, Ok(expected), "{before}");
         }
     }
 

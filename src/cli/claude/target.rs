@@ -19,6 +19,8 @@ pub(super) struct Target {
     pub(super) auth: Auth,
     /// What it carries.
     pub(super) credential: Credential,
+    /// Whether the file replaces names of models there, which only the proxy does.
+    pub(super) renames: bool,
     /// The qcc.yaml that says so, absolute.
     pub(super) file: PathBuf,
 }
@@ -60,7 +62,8 @@ impl Target {
             (Some(spec), Auth::XApiKey | Auth::Bearer) => Credential::Secret { spec: spec.clone(), of },
             _ => Credential::Own,
         };
-        Ok(Self { base_url: fields.base_url.clone(), auth: fields.auth, credential, file: file(sheet) })
+        let (base_url, renames) = (fields.base_url.clone(), !fields.models.is_empty());
+        Ok(Self { base_url, auth: fields.auth, credential, renames, file: file(sheet) })
     }
 
     /// The proxy, as `client` if the file knows its clients. `at` is its URL where that is known; else it is made of the
@@ -71,7 +74,7 @@ impl Target {
         let free = || "`server.listen` leaves the port to the system; give it one, so that clients find it".to_owned();
         let base_url = at.or_else(|| url(server, address)).ok_or_else(|| Failure::Refused(free()))?;
         let credential = of_client(server, client)?;
-        Ok(Self { base_url, auth: Auth::XApiKey, credential, file: file(sheet) })
+        Ok(Self { base_url, auth: Auth::XApiKey, credential, renames: false, file: file(sheet) })
     }
 
     /// The shell command that prints the credential, if it is a secret.

@@ -54,6 +54,11 @@ impl Sheet {
         self.loaded.config.as_ref().ok_or_else(why)
     }
 
+    /// What the file says as written, without defaults.
+    pub(in crate::cli) fn value(&self) -> &Value {
+        &self.value
+    }
+
     /// What is written at `keys`; `None` if nothing is.
     pub(in crate::cli) fn get(&self, keys: &[&str]) -> Option<&Value> {
         keys.iter().try_fold(&self.value, |value, key| value.get(key))
