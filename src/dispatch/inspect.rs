@@ -91,6 +91,8 @@ impl Decoder {
         };
         match decoded {
             Ok(text) => look(&text),
+            // Without its zlib frame `deflate` is common, and clients understand it.
+            Err(_) if matches!(self, Self::Deflate(_)) => *self = Self::Blind,
             Err(_) => *self = Self::Broken,
         }
     }
@@ -166,6 +168,16 @@ mod tests {
                 assert_eq!(see(encoding, &bytes, cut), text, "{encoding} in pieces of {cut}");
             }
         }
+    }
+
+    #[test]
+    fn deflate_without_its_frame_is_not_held_against_an_endpoint() {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        let raw = encoder.write_all(b"data: {}").and_then(|()| encoder.finish()).expect("memory takes it");
+        let headers = HeaderMap::from_iter([(CONTENT_ENCODING, http::HeaderValue::from_static("deflate"))]);
+        let mut decoder = Decoder::of(&headers);
+        decoder.look(&raw, |_| panic!("nothing can be seen"));
+        assert!(decoder.is_blind() && !decoder.is_broken());
     }
 
     #[test]
