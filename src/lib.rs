@@ -10,6 +10,7 @@
 //!                                                     |
 //!                                            upstream::attempt::Ticket -> endpoint and key state
 //!                                            failover::driver -> snapshot::reload  (another active profile)
+//!                                            health::monitor  -> probes, effective weights
 //! ```
 //!
 //! # Modules, in the order of the flow
@@ -20,6 +21,7 @@
 //! - [`dispatch`]: one request, a few attempts, one answer.
 //! - [`upstream`]: who can answer, and how well it goes.
 //! - [`failover`]: which profile is active, and why it changed.
+//! - [`health`]: checks of the endpoints, and what their health leaves of their weight.
 //! - [`admin`]: what a running proxy shows and takes, over its control socket.
 //! - [`app`]: start, run, stop; the only place that wires.
 //! - [`cli`]: words in, words out.
@@ -29,8 +31,8 @@
 //! - Ground: [`net`] (sockets, TLS), [`store`] (durable state), [`limit`] (shared bounds), [`telemetry`] (events, log,
 //!   redaction), [`time`].
 //!
-//! Imports point one way: ground, then config, upstream and patch, snapshot, failover, dispatch, queue, proxy, app, cli.
-//! A test reads the source and holds it.
+//! Imports point one way: ground, then config, upstream and patch, snapshot, failover, health, dispatch, queue, proxy,
+//! app, cli. A test reads the source and holds it.
 //!
 //! # What the house rests on
 //! - Two shapes of configuration, the file's and the running one, and one compiler between them (`snapshot::build`).

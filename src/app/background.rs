@@ -14,6 +14,7 @@ use super::acceptor::Acceptor;
 use super::error::Held;
 use super::lock::{Lock, LockError};
 use super::signal::{self, Signals};
+use super::upkeep::Upkeep;
 use super::worker::{Crew, Site};
 use super::{Options, StartError, advance, history};
 use crate::admin;
@@ -21,7 +22,6 @@ use crate::admin::socket::Door;
 use crate::config::model::ServerTls;
 use crate::config::{Config, Instance};
 use crate::dispatch::{Shared, Worker};
-use crate::failover::driver::{self, Reports};
 use crate::limit::Limit;
 use crate::net::{OwnAddresses, listen, tls};
 use crate::proxy::serve::Phase;
@@ -132,12 +132,13 @@ impl Background {
             None => None,
             Some(spec) => Some(acceptor(spec, publisher)?),
         };
-        let (reports, reported) = Reports::channel();
-        let shared = Arc::new(Shared::new(cell, self.options.events.clone(), reports));
+        let own = OwnAddresses::new(addresses.iter().copied());
+        let (reports, checks, upkeep) = Upkeep::new(own.clone());
+        let shared = Arc::new(Shared::new(cell, self.options.events.clone(), reports, checks));
         let site = Site {
             shared: Arc::clone(&shared),
             queue: Arc::clone(queue),
-            own: OwnAddresses::new(addresses.iter().copied()),
+            own,
             tls,
             phase: self.phase.subscribe(),
             in_flight: Limit::default(),
@@ -168,7 +169,7 @@ impl Background {
             addresses,
             tls: site.tls.is_some(),
             crew,
-            reported,
+            upkeep,
         })
     }
 }
@@ -234,7 +235,7 @@ struct Proxy {
     addresses: Vec<SocketAddr>,
     tls: bool,
     crew: Crew,
-    reported: tokio::sync::mpsc::Receiver<driver::Report>,
+    upkeep: Upkeep,
 }
 
 impl Proxy {
@@ -276,7 +277,7 @@ impl Proxy {
         let control = publisher.control();
         let mut tasks = JoinSet::new();
         let shown = self.shown(control.clone());
-        let Self { phase, heard, door, store, shared, clerk, in_flight, listeners, crew, reported, .. } = self;
+        let Self { phase, heard, door, store, shared, clerk, in_flight, listeners, crew, upkeep, .. } = self;
         if let (Some(door), Some(shown)) = (door, shown) {
             tasks.spawn(admin::serve(door, Arc::new(shown)));
         }
@@ -290,7 +291,7 @@ impl Proxy {
         tasks.spawn(hold::conduct(Arc::clone(&clerk.queue.line), bell));
         tasks.spawn_local(clerk::work(clerk, reached(phase.subscribe(), Phase::Draining)));
         tasks.spawn(history::keep(store, heard));
-        tasks.spawn(driver::drive(reported, shared.cell.clone(), control));
+        upkeep.start(&mut tasks, &shared, &control);
         let crew = Arc::new(crew);
         let mut acceptors = JoinSet::new();
         for listener in listeners {

@@ -12,6 +12,7 @@ mod error;
 mod history;
 pub mod lock;
 mod signal;
+mod upkeep;
 mod worker;
 
 use std::net::SocketAddr;

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Shared;
-use crate::telemetry::Event;
+use crate::telemetry::event::Tokens;
 use crate::time::Moment;
 use crate::upstream::attempt::{Change, Ticket};
 use crate::upstream::breaker::Policy;
@@ -40,13 +42,19 @@ pub struct Flight {
     shared: Arc<Shared>,
     /// What a good end counts as: a client's own fault, handed on, is no success.
     good: Outcome,
+    /// When the endpoint was last heard of; `None` while it is being heard.
+    heard: Option<Instant>,
 }
+
+/// A client that leaves after so long a silence may have left because of it.
+const SILENCE: Duration = Duration::from_mins(1);
 
 impl Flight {
     /// Begins with a ticket that was taken for this request.
     pub fn new(ticket: Ticket, asker: Asker, policy: Policy, shared: Arc<Shared>) -> Self {
         let endpoint = Arc::clone(ticket.endpoint());
-        Self { ticket: Some(ticket), endpoint, asker, policy, shared, good: Outcome::Success }
+        let heard = Some(Instant::now());
+        Self { ticket: Some(ticket), endpoint, asker, policy, shared, good: Outcome::Success, heard }
     }
 
     /// Where it is.
@@ -65,6 +73,16 @@ impl Flight {
             }
         }
         self.good = outcome;
+    }
+
+    /// Nothing has come since; `None`: something just did.
+    pub fn silent_since(&mut self, since: Option<Instant>) {
+        self.heard = since;
+    }
+
+    /// What the answer cost is known.
+    pub fn spent(&self, tokens: Tokens) {
+        self.endpoint.state.spent(tokens.input + tokens.cache_read + tokens.cache_write, tokens.output);
     }
 
     /// The answer is whole.
@@ -101,26 +119,19 @@ impl Flight {
     }
 
     fn tell(&self, change: Change, now: Moment) {
-        let endpoint = self.endpoint.id.to_string();
-        let out = |reason: String, until: Option<Moment>| Event::Ejected {
-            endpoint: endpoint.clone(),
-            reason,
-            duration: until.map(|until| until.since(now)).map(whole_seconds),
-        };
-        self.shared.events.tell(match change {
-            Change::Admitted | Change::KeyRevived => Event::Admitted { endpoint },
-            Change::Ejected { until, reason } => out(reason.to_string(), Some(until)),
-            Change::Rested { until, model: None } => out("rate limited".to_owned(), Some(until)),
-            Change::Rested { until, model: Some(model) } => out(format!("rate limited for {model}"), Some(until)),
-            Change::ModelOut { until, model } => out(format!("does not serve {model}"), Some(until)),
-            Change::DeadKey { reason } => {
-                self.shared.reports.dead_key(&self.endpoint.id);
-                out(format!("its key was refused: {reason}"), None)
-            }
-        });
+        if matches!(change, Change::DeadKey { .. }) {
+            self.shared.reports.dead_key(&self.endpoint.id);
+        }
+        self.shared.events.tell(change.event(&self.endpoint.id, now));
     }
 }
 
-fn whole_seconds(duration: Duration) -> Duration {
-    Duration::from_secs((duration + Duration::from_millis(500)).as_secs())
+impl Drop for Flight {
+    /// A client that left after a long silence of the endpoint: a check is to find out whose fault it was.
+    fn drop(&mut self) {
+        let waited = self.heard.map(|heard| heard.elapsed());
+        if self.ticket.is_some() && waited.is_some_and(|waited| waited >= SILENCE) {
+            self.shared.checks.suspect(&self.endpoint.id);
+        }
+    }
 }

@@ -48,10 +48,19 @@ pub enum Step {
 
 impl Plan {
     /// For a request of a conversation that was last served by `sticky` and just broken by `avoided`. A confined request
-    /// stays in the active profile.
-    pub fn new(snapshot: &Snapshot, sticky: Option<Sticky>, avoided: Option<&EndpointId>, confined: bool) -> Self {
+    /// stays in the active profile. A trial asks the profile at that place of the chain first, whatever the conversation.
+    pub fn new(
+        snapshot: &Snapshot,
+        sticky: Option<Sticky>,
+        avoided: Option<&EndpointId>,
+        confined: bool,
+        trial: Option<usize>,
+    ) -> Self {
+        let sticky = sticky.filter(|_| trial.is_none());
+        let order = order(snapshot.active, snapshot.chain.len(), confined).filter(|at| Some(*at) != trial);
+        let places = trial.into_iter().chain(order);
         let profiles: SmallVec<[Arc<Profile>; 4]> =
-            order(snapshot.active, snapshot.chain.len(), confined).map(|at| Arc::clone(&snapshot.chain[at])).collect();
+            places.filter_map(|at| snapshot.chain.get(at)).map(Arc::clone).collect();
         let avoided = avoided.and_then(|id| find(&profiles, id));
         let mut tried = Tried::new();
         if let Some(avoided) = &avoided {

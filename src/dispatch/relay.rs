@@ -265,6 +265,9 @@ impl Relay {
             Shape::Whole => usage_in(&self.tail),
             Shape::Events | Shape::Opaque => self.answer.gate.scanner.seen().tokens,
         };
+        if let Some(flight) = &self.flight {
+            flight.spent(self.journal.record.tokens);
+        }
         let result = match &mut self.flight {
             None => "failed",
             Some(_) if self.answer.gate.scanner.seen().error.is_some() => "error_event",
@@ -319,6 +322,9 @@ impl Drop for Relay {
         if self.phase == Phase::Flowing && self.answer.shape == Shape::Events && self.answer.gate.scanner.seen().stopped
         {
             self.settle();
+        }
+        if let Some(flight) = &mut self.flight {
+            flight.silent_since(self.idle.since());
         }
     }
 }

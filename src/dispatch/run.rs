@@ -73,6 +73,8 @@ pub(super) struct Run<'a> {
     is_tried: bool,
     /// The endpoint that was asked last was sent the client's own credential.
     is_theirs: bool,
+    /// The better profile this request is the trial of.
+    trial: Option<Arc<str>>,
 }
 
 impl<'a> Run<'a> {
@@ -86,7 +88,10 @@ impl<'a> Run<'a> {
             credential: credential(&call.headers, &snapshot),
             session: call.session.clone(),
         };
-        let (plan, signer) = plan(shared, &snapshot, &call, now);
+        let bound = call.stored || is_confined(&snapshot, &call);
+        let trial = if bound { None } else { shared.reports.take_trial(snapshot.epoch) };
+        let (plan, signer) = plan(shared, &snapshot, &call, trial, now);
+        let trial = trial.and_then(|index| snapshot.chain.get(index)).map(|profile| Arc::clone(&profile.name));
         let began = Instant::now();
         Self {
             worker,
@@ -105,6 +110,7 @@ impl<'a> Run<'a> {
             rounds: 0,
             is_tried: false,
             is_theirs: false,
+            trial,
         }
     }
 
@@ -191,7 +197,9 @@ impl<'a> Run<'a> {
     /// Sends an endpoint's answer down.
     pub(super) fn relay(mut self, mut flight: Flight, attempted: Attempted) -> Response<Body> {
         self.note(flight.endpoint(), &attempted);
-        if self.is_active(&flight.endpoint().id) {
+        if let Some(profile) = &self.trial {
+            self.shared().reports.tried(profile, *profile == flight.endpoint().id.profile);
+        } else if self.is_active(&flight.endpoint().id) {
             self.report(Served::Itself);
         } else if !self.active_was_passed_over() {
             self.report(Served::Not { short_rest: self.active_rests_shortly() });
@@ -207,7 +215,10 @@ impl<'a> Run<'a> {
     /// Nobody is left to ask, for the time being; the first time that is told. How often that has been so before.
     pub(super) fn end_round(&mut self) -> u32 {
         if self.rounds == 0 {
-            self.report(Served::Not { short_rest: self.active_rests_shortly() });
+            match self.trial.take() {
+                Some(profile) => self.shared().reports.tried(&profile, false),
+                None => self.report(Served::Not { short_rest: self.active_rests_shortly() }),
+            }
         }
         self.rounds += 1;
         self.rounds - 1
@@ -218,7 +229,7 @@ impl<'a> Run<'a> {
     pub(super) fn resume(&mut self, snapshot: Arc<Snapshot>, may_repeat: bool, now: Moment) -> bool {
         let shared = &self.worker.shared;
         self.asker.credential = credential(&self.call.headers, &snapshot);
-        let (plan, signer) = plan(shared, &snapshot, &self.call, now);
+        let (plan, signer) = plan(shared, &snapshot, &self.call, None, now);
         let failed = std::mem::take(&mut self.failed);
         (self.plan, self.signer) = (plan.without(|endpoint| is_worn(&failed, endpoint)), signer);
         (self.failed, self.snapshot) = (failed, snapshot);
@@ -420,15 +431,25 @@ impl<'a> Run<'a> {
 }
 
 /// Whom a request asks, and who signed the thinking of its conversation.
-fn plan(shared: &Shared, snapshot: &Snapshot, call: &Call, now: Moment) -> (Plan, Option<EndpointId>) {
+fn plan(
+    shared: &Shared,
+    snapshot: &Snapshot,
+    call: &Call,
+    trial: Option<usize>,
+    now: Moment,
+) -> (Plan, Option<EndpointId>) {
     let session = call.session.as_deref();
     let sticky = session.and_then(|session| shared.affinity.prefer(session, now));
     let avoided = session.and_then(|session| shared.affinity.avoided(session, now));
     let signer = sticky.as_ref().map(|sticky| sticky.endpoint.clone());
-    let confined = call.kind == Kind::Other || !snapshot.config.failover.auto_failover;
-    let plan = Plan::new(snapshot, sticky, avoided.as_ref(), confined);
+    let plan = Plan::new(snapshot, sticky, avoided.as_ref(), is_confined(snapshot, call), trial);
     let plan = if call.stored { plan.barring(is_passthrough) } else { plan };
     (plan, signer)
+}
+
+/// Whether the request stays in the active profile.
+fn is_confined(snapshot: &Snapshot, call: &Call) -> bool {
+    call.kind == Kind::Other || !snapshot.config.failover.auto_failover
 }
 
 fn is_passthrough(endpoint: &Endpoint) -> bool {

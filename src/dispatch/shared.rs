@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::replay::ReplayBody;
 use super::retry::Budget;
-use crate::failover::driver::Reports;
+use crate::failover::reports::Reports;
+use crate::health::request::Checks;
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::Events;
 use crate::upstream::affinity::Affinity;
@@ -26,14 +27,16 @@ pub struct Shared {
     pub budget: Budget,
     /// To the task that publishes.
     pub reports: Reports,
+    /// To the task that checks.
+    pub checks: Checks,
     ending: AtomicBool,
 }
 
 impl Shared {
     /// With nothing remembered yet.
-    pub fn new(cell: SnapshotCell, events: Events, reports: Reports) -> Self {
+    pub fn new(cell: SnapshotCell, events: Events, reports: Reports, checks: Checks) -> Self {
         let (affinity, budget) = (Affinity::new(), Budget::default());
-        Self { cell, events, affinity, budget, reports, ending: AtomicBool::new(false) }
+        Self { cell, events, affinity, budget, reports, checks, ending: AtomicBool::new(false) }
     }
 
     /// Running answers are to be ended.

@@ -25,6 +25,11 @@ impl Silence {
         self.since = None;
     }
 
+    /// Since when nothing came; `None` while something does.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
     /// Nothing came; ready once that has been so for too long.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let ends = *self.since.get_or_insert_with(Instant::now) + self.limit;

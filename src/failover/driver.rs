@@ -1,145 +1,209 @@
-//! How requests tell the task that publishes what concerns the active profile, without waiting for it.
+//! The task beside the machine: hears requests, people and the clock, asks the machine, and has the publisher carry out
+//! what it decides.
+//!
+//! Invariants:
+//! - it never publishes itself: the snapshot has one writer;
+//! - what it shows is what the machine knows, after every step.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 
-use super::machine::{self, Candidate, Machine, Policy, Served};
+use super::machine::{self, Candidate, Machine, Memory, Policy, Served};
+use super::proof::{candidates, returning};
+use super::reports::{Report, Reported};
+use super::steering::{Command, Done, Refusal, View, Wheel, Wish};
 use crate::snapshot::reload::{self, Control};
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::time::Moment;
-use crate::upstream::eligible::{Ask, can_take};
-use crate::upstream::endpoint::{Endpoint, EndpointId};
-use crate::upstream::profile::Profile;
-
-/// Reports that wait to be read; more are dropped, since what they say repeats itself.
-const WAITING: usize = 1024;
 
 /// How often it is asked whether a better profile is back.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Something a request learned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
-    /// How the profile that was active did on a request.
-    Served {
-        /// Its name.
-        under: Arc<str>,
-        /// How it did.
-        how: Served,
-    },
-    /// The key of this endpoint was refused.
-    DeadKey(EndpointId),
-}
-
-/// Where requests report. As long as all goes well that is one atomic read.
-#[derive(Debug)]
-pub struct Reports {
-    sender: mpsc::Sender<Report>,
-    /// The last report of a service was a failure.
-    missed: AtomicBool,
-}
-
-impl Reports {
-    /// The two ends.
-    pub fn channel() -> (Self, mpsc::Receiver<Report>) {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        (Self { sender, missed: AtomicBool::new(false) }, receiver)
-    }
-
-    /// A request that began while `under` was active has ended.
-    pub fn served(&self, under: &Arc<str>, how: Served) {
-        let missed = how != Served::Itself;
-        let before = self.missed.load(Ordering::Relaxed);
-        if missed || before {
-            self.missed.store(missed, Ordering::Relaxed);
-            self.tell(Report::Served { under: Arc::clone(under), how });
-        }
-    }
-
-    /// The key of this endpoint was refused.
-    pub fn dead_key(&self, endpoint: &EndpointId) {
-        self.tell(Report::DeadKey(endpoint.clone()));
-    }
-
-    fn tell(&self, report: Report) {
-        if self.sender.try_send(report).is_err() {
-            tracing::debug!("a report about the active profile was dropped");
-        }
-    }
-}
-
-/// Decides on reports and as time passes, and has the publisher carry it out. Ends when nobody can report any more.
-pub async fn drive(mut reports: mpsc::Receiver<Report>, cell: SnapshotCell, control: Control) {
-    let mut driver = Driver { machine: Machine::new(), active: None };
+/// Decides on reports, on wishes and as time passes. Ends when nobody can report any more.
+pub async fn drive(mut reported: Reported, wheel: Wheel, memory: Memory, cell: SnapshotCell, control: Control) {
+    let Wheel { mut commands, view } = wheel;
+    let mut driver = Driver::new(memory, control);
     let mut tick = tokio::time::interval(TICK);
     loop {
-        let snapshot = cell.load();
-        let switch = tokio::select! {
-            report = reports.recv() => match report {
+        // What runs is looked up when something has happened: before that, it would be what ran a while ago.
+        tokio::select! {
+            report = reported.next() => match report {
                 None => return,
-                Some(Report::DeadKey(endpoint)) => {
-                    control.renew(endpoint);
-                    None
-                }
-                Some(Report::Served { under, how }) => driver.served(&under, how, &snapshot, Moment::now()),
+                Some(report) => driver.heard(report, &cell.load(), Moment::now()),
             },
-            _ = tick.tick() => driver.recover(&snapshot, Moment::now()),
-        };
-        if let Some(switch) = switch {
-            let machine::Switch { to, cause, reason, .. } = switch;
-            control.switch(reload::Switch { to, cause: cause.as_str(), reason });
+            Some(command) = commands.recv() => driver.obey(command, &cell.load(), Moment::now()),
+            _ = tick.tick() => driver.passed(&cell.load(), &reported, Moment::now()),
         }
+        let seen = driver.view(&cell.load(), Moment::now());
+        view.send_if_modified(|view| {
+            let changed = *view != seen;
+            *view = seen;
+            changed
+        });
     }
 }
 
 /// The machine, and the profile it believes to be active.
-#[derive(Debug)]
 struct Driver {
     machine: Machine,
     active: Option<Arc<str>>,
+    control: Control,
+    /// The profile that answered the request it was tried with.
+    passed: Option<Arc<str>>,
+    /// When a trial was last offered.
+    offered: Option<Moment>,
+    /// The epoch of the snapshot that a switch was decided on: until the switch runs, nothing is decided again.
+    decided: u64,
 }
 
 impl Driver {
-    fn served(&mut self, under: &str, how: Served, snapshot: &Snapshot, now: Moment) -> Option<machine::Switch> {
-        let chain = candidates(snapshot, now);
-        self.follow(snapshot, &chain, now);
-        self.machine.served(how, under, snapshot.active, &chain, now, policy(snapshot))
+    fn new(memory: Memory, control: Control) -> Self {
+        Self { machine: Machine::resumed(memory), active: None, control, passed: None, offered: None, decided: 0 }
     }
 
-    fn recover(&mut self, snapshot: &Snapshot, now: Moment) -> Option<machine::Switch> {
-        if snapshot.active == 0 && self.active.as_ref() == snapshot.active_profile().map(|active| &active.name) {
-            return None;
+    fn heard(&mut self, report: Report, snapshot: &Snapshot, now: Moment) {
+        match report {
+            Report::DeadKey(endpoint) => self.control.renew(endpoint),
+            Report::Served { under, how } => self.served(&under, how, snapshot, now),
+            Report::Tried { profile, good } => {
+                self.passed = good.then_some(profile);
+                // A good one is followed up at once; after a bad one the next waits its time.
+                self.offered = self.offered.filter(|_| !good);
+                self.recover(snapshot, now);
+            }
         }
-        let chain = candidates(snapshot, now);
-        self.follow(snapshot, &chain, now);
-        self.machine.recover(snapshot.active, &chain, now, policy(snapshot))
     }
 
-    /// A reload may have taken the active profile away; the snapshot has another one already.
-    fn follow(&mut self, snapshot: &Snapshot, chain: &[Candidate], now: Moment) {
+    fn served(&mut self, under: &str, how: Served, snapshot: &Snapshot, now: Moment) {
+        if self.decided == snapshot.epoch {
+            return;
+        }
+        let chain = self.chain(snapshot, now);
+        let switch = self.machine.served(how, under, snapshot.active, &chain, now, policy(snapshot));
+        self.publish(switch, snapshot, None);
+    }
+
+    /// Time has passed.
+    fn passed(&mut self, snapshot: &Snapshot, reported: &Reported, now: Moment) {
+        if snapshot.active == 0 && self.active.as_ref() == snapshot.active_profile().map(|active| &active.name) {
+            return;
+        }
+        self.recover(snapshot, now);
+        self.offer_trial(snapshot, reported, now);
+    }
+
+    fn recover(&mut self, snapshot: &Snapshot, now: Moment) {
+        if self.decided == snapshot.epoch {
+            return;
+        }
+        let chain = self.chain(snapshot, now);
+        let switch = self.machine.recover(snapshot.active, &chain, now, policy(snapshot));
+        self.publish(switch, snapshot, None);
+    }
+
+    fn offer_trial(&mut self, snapshot: &Snapshot, reported: &Reported, now: Moment) {
+        let chain = candidates(snapshot, self.passed.as_ref(), now);
+        let pause = snapshot.config.health.recovery_interval.get();
+        let waits = self.offered.is_some_and(|offered| now.since(offered) < pause);
+        let wanted = self.machine.trial(snapshot.active, &chain, now, policy(snapshot)).filter(|_| !waits);
+        if let Some(index) = wanted {
+            self.offered = Some(now);
+            reported.offer_trial(snapshot.epoch, index);
+        }
+    }
+
+    fn obey(&mut self, command: Command, snapshot: &Snapshot, now: Moment) {
+        let Command { wish, answer, published } = command;
+        let decided = self.decide(wish, snapshot, now);
+        let told = decided.map(|(done, switch)| {
+            match switch {
+                Some(switch) => self.publish(Some(switch), snapshot, Some(published)),
+                None => self.control.pin(self.machine.pinned(), published),
+            }
+            done
+        });
+        // Who asked may have left; what is done is done.
+        drop(answer.send(told));
+    }
+
+    fn decide(
+        &mut self,
+        wish: Wish,
+        snapshot: &Snapshot,
+        now: Moment,
+    ) -> Result<(Done, Option<machine::Switch>), Refusal> {
+        let chain = self.chain(snapshot, now);
+        let active = snapshot.active;
+        let before = snapshot.active_profile().map(|profile| Arc::clone(&profile.name)).ok_or(Refusal::NoChain)?;
+        let switch = match wish {
+            Wish::Switch { to, reason } => {
+                let index = place(&to, snapshot)?;
+                self.machine.pin(index, reason.as_deref(), active, &chain, now)
+            }
+            Wish::Failover { reason } => {
+                let reason = reason.as_deref();
+                Some(self.machine.failover_by_hand(reason, active, &chain, now).ok_or(Refusal::NoOther)?)
+            }
+            Wish::Auto => {
+                self.machine.unpin();
+                None
+            }
+        };
+        let pinned = self.machine.pinned();
+        let done = match &switch {
+            Some(switch) => Done { active: Arc::clone(&switch.to), from: Some(before), pinned },
+            None => Done { active: before, from: None, pinned },
+        };
+        Ok((done, switch))
+    }
+
+    fn publish(
+        &mut self,
+        switch: Option<machine::Switch>,
+        snapshot: &Snapshot,
+        published: Option<oneshot::Sender<()>>,
+    ) {
+        let Some(machine::Switch { to, cause, reason, .. }) = switch else { return };
+        (self.passed, self.offered, self.decided) = (None, None, snapshot.epoch);
+        let switch = reload::Switch { to, cause: cause.as_str(), reason, pinned: self.machine.pinned() };
+        self.control.switch(switch, published);
+    }
+
+    /// The chain as it stands; a reload may have taken the active profile away, and the snapshot has another one already.
+    fn chain(&mut self, snapshot: &Snapshot, now: Moment) -> Vec<Candidate> {
+        let chain = candidates(snapshot, self.passed.as_ref(), now);
         let active = snapshot.active_profile().map(|profile| Arc::clone(&profile.name));
         let left = self.active.take().filter(|before| chain.iter().all(|candidate| candidate.name != *before));
         if let Some(left) = left {
-            self.machine.reloaded(&left, chain, now);
+            self.machine.reloaded(&left, &chain, now);
         }
         self.active = active;
+        chain
+    }
+
+    fn view(&self, snapshot: &Snapshot, now: Moment) -> View {
+        let policy = policy(snapshot);
+        View {
+            active: snapshot.active_profile().map(|profile| Arc::clone(&profile.name)),
+            failures: self.machine.failures(),
+            recovery_from: self.machine.recovery_from(policy).filter(|_| snapshot.active > 0),
+            returning: returning(snapshot, self.passed.as_ref(), now),
+            memory: self.machine.memory(),
+        }
     }
 }
 
-/// The chain as the machine sees it.
-pub fn candidates(snapshot: &Snapshot, now: Moment) -> Vec<Candidate> {
-    let ready = |endpoint: &Arc<Endpoint>| can_take(endpoint, &Ask::default(), now).is_ok();
-    let candidate = |profile: &Arc<Profile>| Candidate {
-        name: Arc::clone(&profile.name),
-        tier: profile.tier,
-        ready: profile.endpoints.iter().any(ready),
-        open: false,
-        proved: profile.endpoints.iter().any(ready),
-    };
-    snapshot.chain.iter().map(candidate).collect()
+/// The place in the chain of the profile a person named.
+fn place(name: &str, snapshot: &Snapshot) -> Result<usize, Refusal> {
+    let chain = &snapshot.chain;
+    let index = chain.iter().position(|profile| *profile.name == *name);
+    let index = index.ok_or_else(|| Refusal::Unknown {
+        name: name.to_owned(),
+        chain: chain.iter().map(|profile| Arc::clone(&profile.name)).collect(),
+    })?;
+    if chain[index].endpoints.is_empty() { Err(Refusal::Empty(name.to_owned())) } else { Ok(index) }
 }
 
 /// The numbers of the file that steer the machine.
@@ -150,22 +214,5 @@ pub fn policy(snapshot: &Snapshot) -> Policy {
         auto_recovery: failover.auto_recovery,
         failure_threshold: failover.failure_threshold,
         cooldown: failover.cooldown.get(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn good_news_is_told_only_after_bad_news() {
-        let (reports, mut told) = Reports::channel();
-        let name: Arc<str> = "production".into();
-        for how in [Served::Itself, Served::Not { short_rest: false }, Served::Itself, Served::Itself] {
-            reports.served(&name, how);
-        }
-        let told: Vec<_> = std::iter::from_fn(|| told.try_recv().ok()).collect();
-        let served = |how| Report::Served { under: Arc::clone(&name), how };
-        assert_eq!(told, [served(Served::Not { short_rest: false }), served(Served::Itself)]);
     }
 }

@@ -199,7 +199,7 @@ impl Machine {
         std::mem::take(&mut self.pinned)
     }
 
-    /// A person moves on to the next profile that is ready, without a pin. `None` if there is none.
+    /// A person moves on to the next profile that is ready, and takes away a pin. `None` if there is none.
     pub fn failover_by_hand(
         &mut self,
         reason: Option<&str>,
@@ -208,6 +208,7 @@ impl Machine {
         now: Moment,
     ) -> Option<Switch> {
         let index = next_ready(active, chain)?;
+        self.pinned = false;
         let reason = reason.unwrap_or("failed over by hand").to_owned();
         Some(self.switch(index, Cause::Manual, reason, active, chain, now))
     }

@@ -161,6 +161,7 @@ fn a_person_can_pin_a_profile_that_is_not_ready_but_not_one_that_is_not_there() 
 #[test]
 fn a_failover_by_hand_does_not_pin() {
     let (mut machine, chain) = (Machine::new(), chain("PsF"));
+    machine.pin(0, None, 0, &chain, at(0));
     let switch = machine.failover_by_hand(None, 0, &chain, at(0)).expect("another is ready");
     assert_eq!((switch.index, switch.cause, machine.pinned()), (2, Cause::Manual, false));
     assert_eq!(machine.recover(2, &chain, at(300), POLICY).map(|switch| switch.index), Some(0));

@@ -3,3 +3,6 @@
 pub mod chain;
 pub mod driver;
 pub mod machine;
+pub mod proof;
+pub mod reports;
+pub mod steering;

@@ -115,9 +115,15 @@ impl Check {
         self.class == Class::Success
     }
 
-    /// Whether it says something about how well the endpoint does; a 429 speaks of the key's budget.
+    /// Whether it says something about how well the endpoint does: a 429 speaks of the key's budget, and a model it does
+    /// not have of our choice.
     pub fn tells_of_endpoint(&self) -> bool {
-        self.class != Class::RateLimited
+        !matches!(self.class, Class::RateLimited | Class::ModelError)
+    }
+
+    /// Whether the endpoint proved that it serves.
+    pub fn proves(&self) -> bool {
+        self.kind != ProbeKind::Reachability && matches!(self.class, Class::Success | Class::ModelError)
     }
 }
 

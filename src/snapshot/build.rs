@@ -23,6 +23,7 @@ use crate::net::{Proxy, Target};
 use crate::time::Moment;
 use crate::upstream::bell::Bell;
 use crate::upstream::breaker::SOLE_EJECTION;
+use crate::upstream::eligible::{Ask, can_take};
 use crate::upstream::endpoint::{self, Credential, Endpoint, EndpointId, ModelMap};
 use crate::upstream::key::KeyState;
 use crate::upstream::profile::Profile;
@@ -52,13 +53,16 @@ pub fn build(inputs: &Inputs<'_>, previous: Option<&Snapshot>) -> Snapshot {
     if endpoints == 1 {
         spare(&chain);
     }
+    let active = active(&chain, previous, Moment::now());
     Snapshot {
         generation: inputs.generation,
         epoch: previous.map_or(1, |previous| previous.epoch + 1),
         sha256: inputs.sha256.into(),
         config: Arc::clone(config),
         clients: clients(inputs).map(Arc::new),
-        active: active(&chain, previous),
+        pinned: previous
+            .is_some_and(|previous| previous.pinned && is_active_in(previous, chain.get(active..).unwrap_or_default())),
+        active,
         passes_through: passes_through(&chain),
         chain: chain.into(),
         sole: endpoints == 1,
@@ -87,16 +91,30 @@ fn passes_through(chain: &[Arc<Profile>]) -> bool {
     endpoints.any(|endpoint| matches!(endpoint.credential, Credential::Passthrough))
 }
 
-/// The active profile of a new chain. Who led the old chain leads the new one; after a switch the active profile stays as
-/// long as it is there.
-fn active(chain: &[Arc<Profile>], previous: Option<&Snapshot>) -> usize {
+/// The active profile of a new chain. Who led the old chain leads the new one; after a switch, or pinned, the active
+/// profile stays as long as it is there. If it left, the first that admits takes its place.
+fn active(chain: &[Arc<Profile>], previous: Option<&Snapshot>, now: Moment) -> usize {
     let first = first_serving(chain);
-    let Some(previous) = previous.filter(|previous| previous.active != first_serving(&previous.chain)) else {
-        return first;
-    };
+    let Some(previous) = previous else { return first };
+    let led = previous.active == first_serving(&previous.chain) && !previous.pinned;
     let name = previous.active_profile().map(|profile| &profile.name);
     let stays = chain.iter().position(|profile| Some(&profile.name) == name && !profile.endpoints.is_empty());
-    stays.unwrap_or(first)
+    match stays {
+        Some(_) if led => first,
+        Some(stays) => stays,
+        None => first_admitting(chain, now).unwrap_or(first),
+    }
+}
+
+fn first_admitting(chain: &[Arc<Profile>], now: Moment) -> Option<usize> {
+    let admits = |endpoint: &Arc<Endpoint>| can_take(endpoint, &Ask::default(), now).is_ok();
+    chain.iter().position(|profile| profile.endpoints.iter().any(admits))
+}
+
+/// Whether the profile that was active before is the first of `rest`.
+fn is_active_in(previous: &Snapshot, rest: &[Arc<Profile>]) -> bool {
+    let before = previous.active_profile().map(|profile| &profile.name);
+    before.is_some() && rest.first().map(|profile| &profile.name) == before
 }
 
 fn first_serving(chain: &[Arc<Profile>]) -> usize {

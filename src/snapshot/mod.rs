@@ -25,6 +25,7 @@ use clients::Clients;
 
 /// Everything a request needs to know, as of one moment.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other, looked up once")]
 pub struct Snapshot {
     /// Counts accepted files, from 1.
     pub generation: u64,
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub chain: Arc<[Arc<Profile>]>,
     /// Index of the active profile in `chain`; 0 where the chain is empty.
     pub active: usize,
+    /// A person has pinned the active profile.
+    pub pinned: bool,
     /// The chain has a single enabled endpoint.
     pub sole: bool,
     /// The chain has endpoints of more than one provider group.
@@ -66,12 +69,13 @@ impl Snapshot {
         self.endpoints().next().is_some()
     }
 
-    /// The same with another active profile.
+    /// The same with another active profile, pinned or not.
     #[must_use]
-    pub fn with_active(&self, active: usize) -> Self {
+    pub fn with_active(&self, active: usize, pinned: bool) -> Self {
         Self {
             epoch: self.epoch + 1,
             active,
+            pinned,
             sha256: Arc::clone(&self.sha256),
             config: Arc::clone(&self.config),
             clients: self.clients.clone(),

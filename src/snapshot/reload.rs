@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::control::Order;
 pub use self::control::{Control, Rejection, ReloadStatus, Switch, Verdict};
@@ -34,6 +34,7 @@ use super::{Snapshot, SnapshotCell};
 use crate::config::{self, Config, Loaded, Secret, SecretSpec};
 use crate::telemetry::event::{Event, Events};
 use crate::upstream::endpoint::EndpointId;
+use crate::upstream::profile::Profile;
 
 /// How long a reload waits for programs that print keys.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -88,6 +89,15 @@ impl Publisher {
     /// The contents of a certificate file, `path` as written in the file.
     pub fn certificate(&self, path: &Path) -> Result<&[u8], &Unresolved> {
         self.resolved.certificate(path)
+    }
+
+    /// Goes on with the active profile of an earlier process, if it still is in the chain. Before anybody is served.
+    pub fn resume(&self, active: &str, pinned: bool) {
+        let first = self.cell.load();
+        let stays = |profile: &Arc<Profile>| *profile.name == *active && !profile.endpoints.is_empty();
+        if let Some(index) = first.chain.iter().position(stays) {
+            self.cell.store(first.with_active(index, pinned));
+        }
     }
 
     /// The way to ask for things.
@@ -214,7 +224,16 @@ impl Publisher {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Switch(switch) => self.switch(switch),
+            Order::Switch(switch, published) => {
+                self.switch(switch);
+                if let Some(published) = published {
+                    tell_published(published);
+                }
+            }
+            Order::Pin(pinned, published) => {
+                self.pin(pinned);
+                tell_published(published);
+            }
             Order::Renew(endpoint) => self.renew(&endpoint),
         }
     }
@@ -223,10 +242,17 @@ impl Publisher {
         let before = self.cell.load();
         let index = before.chain.iter().position(|profile| profile.name == switch.to);
         let Some(index) = index.filter(|index| *index != before.active) else { return };
-        self.cell.store(before.with_active(index));
+        self.cell.store(before.with_active(index, switch.pinned));
         let from = before.active_profile().map_or_else(|| "".into(), |profile| Arc::clone(&profile.name));
-        let Switch { to, cause, reason } = switch;
+        let Switch { to, cause, reason, .. } = switch;
         self.events.tell(Event::Switched { from, to, cause, reason });
+    }
+
+    fn pin(&self, pinned: bool) {
+        let before = self.cell.load();
+        if before.pinned != pinned {
+            self.cell.store(before.with_active(before.active, pinned));
+        }
     }
 
     fn renew(&mut self, id: &EndpointId) {
@@ -294,6 +320,11 @@ fn warn_of_clients(config: &Config, resolved: &Resolved, before: &Resolved) {
             tracing::warn!(client = client.name, reason = %format_args!("no token: {why}"), "client shut out");
         }
     }
+}
+
+/// Whoever waited may have left.
+fn tell_published(published: oneshot::Sender<()>) {
+    let _ = published.send(());
 }
 
 fn tell(events: &Events, news: Vec<Event>) {

@@ -8,7 +8,8 @@
 
 use std::sync::Arc;
 
-use super::breaker::{Kind, Pass, Policy, Turn};
+use super::breaker::{Kind, Pass, Policy};
+pub use super::change::Change;
 use super::eligible::Ask;
 use super::endpoint::{Credential, Endpoint};
 use super::key::KeyPass;
@@ -26,41 +27,6 @@ pub struct Ticket {
     /// When the first byte of a good answer came.
     first_byte: Option<Moment>,
     passes: Option<(Pass, KeyPass)>,
-}
-
-/// What the end of a request changed for others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// The endpoint is out of rotation.
-    Ejected {
-        /// When probation begins.
-        until: Moment,
-        /// Why, in words.
-        reason: Arc<str>,
-    },
-    /// The endpoint is back in rotation.
-    Admitted,
-    /// The endpoint, or its key, takes no requests until then, and returns by itself.
-    Rested {
-        /// When it takes requests again.
-        until: Moment,
-        /// The one model it concerns; `None`: all.
-        model: Option<String>,
-    },
-    /// The key was refused.
-    DeadKey {
-        /// What the endpoint said.
-        reason: String,
-    },
-    /// A trial showed that the key works again.
-    KeyRevived,
-    /// The endpoint is not asked for this model until then.
-    ModelOut {
-        /// The model, under the client's name for it.
-        model: String,
-        /// When it is asked again.
-        until: Moment,
-    },
 }
 
 impl Endpoint {
@@ -176,16 +142,6 @@ impl Endpoint {
         self.state.note(detail, now);
         let until = self.state.block_model(model, now);
         Some(Change::ModelOut { model: model.to_owned(), until })
-    }
-}
-
-impl From<Turn> for Change {
-    fn from(turn: Turn) -> Self {
-        match turn {
-            Turn::Ejected { until, reason } => Self::Ejected { until, reason },
-            Turn::Admitted => Self::Admitted,
-            Turn::Rested { until } => Self::Rested { until, model: None },
-        }
     }
 }
 

@@ -103,9 +103,21 @@ impl KeyState {
         self.bell.ring();
     }
 
+    /// Whether the key was refused. One atomic read while nothing is wrong with it.
+    pub fn is_dead(&self) -> bool {
+        self.notable.load(Ordering::Acquire) && self.lock().dead.is_some()
+    }
+
     /// Why the key was refused and when it is tried next, if it is dead.
     pub fn death(&self) -> Option<(Arc<str>, Moment)> {
         self.lock().dead.as_ref().map(|dead| (Arc::clone(&dead.reason), dead.trial_at))
+    }
+
+    /// Takes up what an earlier process knew: refused for this reason, and to be tried at `trial_at`.
+    pub fn restore_death(&self, reason: &str, trial_at: Moment) {
+        let mut inner = self.lock();
+        inner.dead = Some(Dead { reason: reason.into(), trial_at, trial: false });
+        self.mirror(&inner);
     }
 
     /// What rests now: the model (`None`: every model) and until when. Clients of passthrough endpoints are left out.

@@ -5,6 +5,7 @@ pub mod attempt;
 pub mod balance;
 pub mod bell;
 pub mod breaker;
+pub mod change;
 pub mod classify;
 pub mod client;
 pub mod eligible;

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use super::attempt::Change;
-use super::breaker::{Pass, Policy};
+use super::breaker::{Pass, Policy, Standing, Turn};
 use super::eligible::Ask;
 use super::endpoint::Endpoint;
 use super::key::KeyPass;
@@ -26,6 +26,8 @@ pub struct ProbeTicket {
     key: Option<KeyPass>,
     /// The key was dead when the probe began.
     dead: bool,
+    /// Whether a good end says that the endpoint serves; a connection alone does not.
+    proves: bool,
 }
 
 /// What is known around a probe's end.
@@ -47,7 +49,14 @@ impl Endpoint {
     /// Begins a probe that asks for this. It is sent whatever the state; the state decides what its end can change.
     pub fn begin_probe(self: &Arc<Self>, ask: &Ask<'_>, now: Moment) -> ProbeTicket {
         let (pass, key) = (self.state.begin_probe(now), self.key.begin(self.scope(ask), now));
-        ProbeTicket { endpoint: Arc::clone(self), pass, key, dead: self.key.death().is_some() }
+        ProbeTicket { endpoint: Arc::clone(self), pass, key, dead: self.key.is_dead(), proves: true }
+    }
+
+    /// Begins a probe that asks for a connection only: it takes no trial, and a good end says nothing.
+    pub fn begin_reach(self: &Arc<Self>, now: Moment) -> ProbeTicket {
+        let admits = self.state.standing(now) == Standing::Admitting;
+        let pass = if admits { self.state.begin_probe(now) } else { None };
+        ProbeTicket { endpoint: Arc::clone(self), pass, key: None, dead: false, proves: false }
     }
 }
 
@@ -63,11 +72,17 @@ impl ProbeTicket {
         let endpoint = &*self.endpoint;
         let Circumstances { ask, now, policy, chance, traffic } = around;
         match outcome {
-            Outcome::Success => {
+            Outcome::Success if !self.proves => {
+                self.give_back(pass, key);
+                None
+            }
+            // An endpoint that knows the key and not the model does its job.
+            Outcome::Success | Outcome::Model => {
+                let model = endpoint.blame(outcome, detail, &ask, now);
                 let tried = key.is_some_and(|key| endpoint.key.succeed(key, endpoint.scope(&ask), now));
                 let revived = tried || (self.dead && endpoint.key.revive());
                 let turn = pass.and_then(|pass| self.good(pass, now, policy, traffic));
-                turn.map(Change::from).or(revived.then_some(Change::KeyRevived))
+                turn.map(Change::from).or(revived.then_some(Change::KeyRevived)).or(model)
             }
             failure if failure.is_failure() => {
                 self.give_back(None, key);
@@ -85,7 +100,7 @@ impl ProbeTicket {
     }
 
     /// While requests tell, a good probe says nothing of an admitting endpoint.
-    fn good(&self, pass: Pass, now: Moment, policy: Policy, traffic: bool) -> Option<super::breaker::Turn> {
+    fn good(&self, pass: Pass, now: Moment, policy: Policy, traffic: bool) -> Option<Turn> {
         if traffic && pass.is_regular() {
             self.endpoint.state.release(pass);
             return None;
@@ -115,7 +130,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::upstream::breaker::Standing;
     use crate::upstream::fixture::{at, endpoint};
     use crate::upstream::outcome::RateLimit;
 
@@ -198,6 +212,31 @@ mod tests {
             probe(&endpoint, &outcome, 0, false);
         }
         assert_eq!((until(&endpoint, 50), endpoint.state.probe_from()), (Some(at(100)), Some(at(100))));
+    }
+
+    #[test]
+    fn a_connection_can_fail_an_idle_endpoint_and_proves_nothing() {
+        let endpoint = Arc::new(endpoint("a"));
+        let reach = |outcome: &Outcome, seconds| {
+            let around = Circumstances { ask: ASK, now: at(seconds), policy: POLICY, chance: 0.5, traffic: false };
+            endpoint.begin_reach(at(seconds)).finish(outcome, "refused", around)
+        };
+        for outcome in [Outcome::Local, Outcome::Success, Outcome::Local, Outcome::Success] {
+            assert_eq!(reach(&outcome, 0), None);
+        }
+        assert!(matches!(reach(&Outcome::Local, 0), Some(Change::Ejected { .. })), "three without a better word");
+        for seconds in [30, 31, 32] {
+            assert_eq!(reach(&Outcome::Success, seconds), None);
+        }
+        assert_eq!(endpoint.state.standing(at(32)), Standing::Probation { free: true });
+    }
+
+    #[test]
+    fn an_endpoint_without_the_probes_model_does_its_job() {
+        let endpoint = Arc::new(endpoint("a"));
+        endpoint.key.mark_dead("revoked", at(0));
+        assert_eq!(probe(&endpoint, &Outcome::Model, 300, false), Some(Change::KeyRevived));
+        assert!(endpoint.state.model_blocked(ASK.model, at(301)).is_some());
     }
 
     #[test]

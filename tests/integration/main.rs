@@ -20,6 +20,7 @@ mod framing;
 mod guard;
 mod harness;
 mod headers;
+mod health;
 mod hold;
 mod house;
 mod import;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::Diagnostic;
 use crate::snapshot::watch::{Mode, Nudge};
@@ -16,7 +16,10 @@ const REMEMBERED: usize = 16;
 /// Something the publisher is to do.
 #[derive(Debug)]
 pub(super) enum Order {
-    Switch(Switch),
+    /// Whoever waits is told once it is what runs.
+    Switch(Switch, Option<oneshot::Sender<()>>),
+    /// The active profile is pinned, or no longer.
+    Pin(bool, oneshot::Sender<()>),
     Renew(EndpointId),
 }
 
@@ -29,6 +32,8 @@ pub struct Switch {
     pub cause: &'static str,
     /// Why, in words.
     pub reason: String,
+    /// Whether a person pinned it.
+    pub pinned: bool,
 }
 
 /// Asks the publisher for things. Cheap to clone; asking never waits.
@@ -45,9 +50,14 @@ impl Control {
         self.nudge.now();
     }
 
-    /// Makes another profile the active one.
-    pub fn switch(&self, switch: Switch) {
-        self.order(Order::Switch(switch));
+    /// Makes another profile the active one. `published` is told once it is what runs.
+    pub fn switch(&self, switch: Switch, published: Option<oneshot::Sender<()>>) {
+        self.order(Order::Switch(switch, published));
+    }
+
+    /// Pins the active profile, or takes the pin away. `published` is told once that is what runs.
+    pub fn pin(&self, pinned: bool, published: oneshot::Sender<()>) {
+        self.order(Order::Pin(pinned, published));
     }
 
     /// The key of `endpoint` was refused: has the program that prints it run again, if there is one.

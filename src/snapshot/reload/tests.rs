@@ -220,9 +220,9 @@ async fn asked_for_a_reload_it_reads_everything_again() {
 #[tokio::test]
 async fn switches_and_reloads_are_published_by_turns() {
     let mut running = Running::start(&file(&[("main", "sk-1"), ("backup", "sk-2"), ("last", "sk-3")])).await;
-    let switch = |to: &str| Switch { to: to.into(), cause: "manual", reason: "a drill".to_owned() };
+    let switch = |to: &str| Switch { to: to.into(), cause: "manual", reason: "a drill".to_owned(), pinned: false };
     for to in ["nowhere", "main", "backup"] {
-        running.control.switch(switch(to));
+        running.control.switch(switch(to), None);
     }
     assert_eq!(running.told().await, "main -> backup (manual): a drill");
     running.save(&file(&[("main", "sk-1"), ("backup", "sk-2"), ("last", "sk-4")]));

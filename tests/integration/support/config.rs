@@ -25,9 +25,10 @@ pub(crate) fn with(more: &str, profiles: &[String]) -> String {
 pub(crate) fn with_server(server: &str, more: &str, profiles: &[String]) -> String {
     let separator = if server.is_empty() { "" } else { ", " };
     let failover = if more.contains("failover:") { "" } else { "failover: { auto_recovery: false }\n" };
+    let health = if more.contains("health:") { "" } else { "health: { enabled: false }\n" };
     let queue = if more.contains("queue:") { "" } else { "queue: { enabled: false, hold: 0s }\n" };
     format!(
-        "version: 1\nserver: {{ listen: \"127.0.0.1:0\"{separator}{server} }}\nhealth: {{ enabled: false }}\n{queue}{failover}{more}\nprofiles:\n{}",
+        "version: 1\nserver: {{ listen: \"127.0.0.1:0\"{separator}{server} }}\n{health}{queue}{failover}{more}\nprofiles:\n{}",
         profiles.concat()
     )
 }
