@@ -78,6 +78,11 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The time `millis` milliseconds after 1970; 1970 for what is before.
+pub fn from_unix_ms(millis: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+}
+
 /// `time` in milliseconds since 1970, as it is kept and sent; 0 before.
 pub fn unix_ms(time: SystemTime) -> i64 {
     time.duration_since(SystemTime::UNIX_EPOCH)

@@ -14,7 +14,7 @@ use super::acceptor::Acceptor;
 use super::error::Held;
 use super::lock::{Lock, LockError};
 use super::signal::{self, Signals};
-use super::upkeep::Upkeep;
+use super::upkeep::{self, Upkeep};
 use super::worker::{Crew, Site};
 use super::{Options, StartError, advance, history};
 use crate::admin;
@@ -22,6 +22,7 @@ use crate::admin::socket::Door;
 use crate::config::model::ServerTls;
 use crate::config::{Config, Instance};
 use crate::dispatch::{Shared, Worker};
+use crate::health::keep::Kept;
 use crate::limit::Limit;
 use crate::net::{OwnAddresses, listen, tls};
 use crate::proxy::serve::Phase;
@@ -49,6 +50,7 @@ struct Opened {
     instance: Option<Instance>,
     lock: Option<Lock>,
     store: Store,
+    kept: Kept,
 }
 
 /// What others learn when everything is in place.
@@ -80,14 +82,14 @@ impl Background {
 
     async fn wire(self) {
         let _logged = self.options.log.is_some().then(|| tokio::spawn(log_events(self.options.events.clone())));
-        let Opened { publisher, instance, lock, store } = match self.open().await {
+        let Opened { publisher, instance, lock, store, kept } = match self.open().await {
             Ok(opened) => opened,
             Err(error) => return self.answer(Err(error)),
         };
         let signals = self.options.signals.then(Signals::open).transpose().map_err(StartError::Signals);
         let bell = publisher.cell().load().bell.clone();
         let queue = Arc::new(Queue::open(bell, store.clone(), self.options.events.clone()).await);
-        match signals.and_then(|signals| Ok((signals, self.build(&publisher, instance, store, &queue)?))) {
+        match signals.and_then(|signals| Ok((signals, self.build(&publisher, instance, store, &queue, &kept)?))) {
             Ok((signals, proxy)) => {
                 self.answer(Ok(proxy.wired(lock)));
                 proxy.run(publisher, self.options.log, signals).await;
@@ -110,11 +112,13 @@ impl Background {
         let instance = self.options.sole.then(|| Instance::here(&self.options.config, state_dir.as_deref()));
         // Before anything else is done for the file: a secret's program may have effects.
         let lock = lock(instance.clone().filter(|_| loaded.config.is_some())).await?;
-        let opened = Publisher::open(loaded, self.options.events.clone()).await;
-        let publisher = opened.map_err(|loaded| StartError::Config(loaded.report(false)))?;
-        let place = instance.clone();
+        let place = instance.clone().filter(|_| loaded.config.is_some());
         let store = tokio::task::spawn_blocking(move || store(place.as_ref())).await;
-        Ok(Opened { publisher, instance, lock, store: store.map_err(|_| StartError::Panicked)?? })
+        let store = store.map_err(|_| StartError::Panicked)??;
+        let (kept, salt) = upkeep::recall(&store).await;
+        let opened = Publisher::open(loaded, self.options.events.clone(), salt).await;
+        let publisher = opened.map_err(|loaded| StartError::Config(loaded.report(false)))?;
+        Ok(Opened { publisher, instance, lock, store, kept })
     }
 
     fn build(
@@ -123,6 +127,7 @@ impl Background {
         instance: Option<Instance>,
         store: Store,
         queue: &Arc<Queue>,
+        kept: &Kept,
     ) -> Result<Proxy, StartError> {
         let cell = publisher.cell();
         let config = Arc::clone(&cell.load().config);
@@ -133,7 +138,7 @@ impl Background {
             Some(spec) => Some(acceptor(spec, publisher)?),
         };
         let own = OwnAddresses::new(addresses.iter().copied());
-        let (reports, checks, upkeep) = Upkeep::new(own.clone());
+        let (reports, checks, upkeep) = Upkeep::new(own.clone(), publisher, store.clone(), kept);
         let shared = Arc::new(Shared::new(cell, self.options.events.clone(), reports, checks));
         let site = Site {
             shared: Arc::clone(&shared),
@@ -291,7 +296,7 @@ impl Proxy {
         tasks.spawn(hold::conduct(Arc::clone(&clerk.queue.line), bell));
         tasks.spawn_local(clerk::work(clerk, reached(phase.subscribe(), Phase::Draining)));
         tasks.spawn(history::keep(store, heard));
-        upkeep.start(&mut tasks, &shared, &control);
+        let keeper = upkeep.start(&mut tasks, &shared, &control);
         let crew = Arc::new(crew);
         let mut acceptors = JoinSet::new();
         for listener in listeners {
@@ -304,6 +309,7 @@ impl Proxy {
             () = &mut publisher => drained.await,
         }
         tasks.shutdown().await;
+        keeper.finish().await;
     }
 }
 

@@ -12,6 +12,7 @@
 
 pub mod check;
 pub mod factor;
+pub mod keep;
 pub mod monitor;
 pub mod probe;
 pub mod record;

@@ -316,7 +316,7 @@ fn aim(factor: &mut Factor, score: &Score, endpoint: &Endpoint, now: Moment) -> 
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a share between 0.1 and 1")]
-fn set(endpoint: &Endpoint, factor: f64) {
+pub(super) fn set(endpoint: &Endpoint, factor: f64) {
     endpoint.state.set_health(factor as f32);
 }
 

@@ -64,7 +64,7 @@ impl House {
         std::fs::write(&path, &text).expect("the directory is ours");
         let loaded = crate::config::load_bytes(&path, text.as_bytes());
         let events = Events::new();
-        let publisher = Publisher::open(loaded, events.clone()).await.expect("a valid file");
+        let publisher = Publisher::open(loaded, events.clone(), [7; 32]).await.expect("a valid file");
         let (checks, orders) = Checks::channel();
         let (view, failover) = watch::channel(View::default());
         let (cell, records) = (publisher.cell(), Records::default());

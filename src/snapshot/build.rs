@@ -4,12 +4,12 @@
 //! comes in when the next build finds what was missing.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Uri};
+use sha2::{Digest as _, Sha256};
 
 use super::Snapshot;
 use super::clients::Clients;
@@ -40,6 +40,8 @@ pub struct Inputs<'a> {
     pub sha256: &'a str,
     /// Counts accepted files.
     pub generation: u64,
+    /// What hashes of secrets are salted with.
+    pub salt: [u8; 32],
 }
 
 /// Builds what runs next. Endpoints that are the same as in `previous` keep their live state.
@@ -149,10 +151,14 @@ impl Adopted {
     }
 }
 
-/// A hash that differs from run to run, so that it says nothing about the secret in it.
-fn identity(of: impl std::hash::Hash) -> u64 {
-    static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    HASHER.hash_one(of)
+/// A hash that is the same in every process of an instance. Salted, so that it says nothing about the secret in it.
+fn identity(salt: &[u8; 32], parts: &[&str]) -> u64 {
+    let mut hash = Sha256::new_with_prefix(salt);
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 struct Builder<'a> {
@@ -182,10 +188,11 @@ impl Builder<'_> {
         let secret = fields.api_key.as_ref().and_then(|spec| self.inputs.resolved.get(spec).ok());
         let secret = secret.map(Secret::expose);
         let Address { origin, host, prefix } = Address::of(&fields.base_url);
-        let identity_of_endpoint = identity((&fields.base_url, secret, format!("{:?}", fields.auth)));
+        let (salt, auth) = (&self.inputs.salt, format!("{:?}", fields.auth));
+        let identity_of_endpoint = identity(salt, &["endpoint", &fields.base_url, secret.unwrap_or_default(), &auth]);
         let key_identity = match secret {
-            Some(secret) => identity((origin, secret)),
-            None => identity((&*id.profile, &*id.id, origin)),
+            Some(secret) => identity(salt, &["key", origin, secret]),
+            None => identity(salt, &["no key", &id.profile, &id.id, origin]),
         };
         let bell = || self.bell.clone();
         let state = self.adopted.states.entry((id.clone(), identity_of_endpoint));

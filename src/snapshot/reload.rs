@@ -54,18 +54,21 @@ pub struct Publisher {
     status: watch::Sender<ReloadStatus>,
     orders: mpsc::UnboundedReceiver<Order>,
     control: Control,
+    /// What hashes of secrets are salted with.
+    salt: [u8; 32],
 }
 
 impl Publisher {
-    /// Builds the first snapshot from `loaded`, waiting for programs that print keys. Gives a file with errors back.
-    pub async fn open(mut loaded: Loaded, events: Events) -> Result<Self, Box<Loaded>> {
+    /// Builds the first snapshot from `loaded`, waiting for programs that print keys. `salt` is that of the instance's hashes.
+    /// Gives a file with errors back.
+    pub async fn open(mut loaded: Loaded, events: Events, salt: [u8; 32]) -> Result<Self, Box<Loaded>> {
         let Some(config) = loaded.config.take().map(Arc::new) else { return Err(Box::new(loaded)) };
         let mut secrets = Secrets::new(&loaded.path);
         let mut watch = Watch::new(&loaded.path, secrets.files(&config));
         watch.assume(Bytes::copy_from_slice(loaded.text.as_bytes()));
         let resolved = secrets.resolve(&config).await;
         let path: Arc<Path> = loaded.path.as_path().into();
-        let first = assemble(&config, &resolved, &loaded.sha256, 1, None);
+        let first = assemble(&config, &resolved, &loaded.sha256, 1, salt, None);
         let (orders, received) = mpsc::unbounded_channel();
         let status = watch::Sender::new(ReloadStatus::new(&first));
         let control = Control { nudge: watch.nudge(), orders, status: status.subscribe() };
@@ -73,7 +76,19 @@ impl Publisher {
         warn_of_clients(&config, &resolved, &Resolved::default());
         tell(&events, news(None, &first));
         let cell = SnapshotCell::new(first);
-        Ok(Self { path, watch, secrets, resolved, started: config, cell, events, status, orders: received, control })
+        Ok(Self {
+            path,
+            watch,
+            secrets,
+            resolved,
+            started: config,
+            cell,
+            events,
+            status,
+            orders: received,
+            control,
+            salt,
+        })
     }
 
     /// Where the snapshots are.
@@ -203,7 +218,7 @@ impl Publisher {
         announce: impl FnOnce(&Self, &Snapshot),
     ) {
         let before = self.cell.load();
-        let after = assemble(config, &resolved, sha256, generation, Some(&before));
+        let after = assemble(config, &resolved, sha256, generation, self.salt, Some(&before));
         self.cell.store(after);
         warn(&resolved, &self.resolved);
         warn_of_clients(config, &resolved, &self.resolved);
@@ -299,9 +314,10 @@ fn assemble(
     resolved: &Resolved,
     sha256: &str,
     generation: u64,
+    salt: [u8; 32],
     before: Option<&Snapshot>,
 ) -> Snapshot {
-    build(&Inputs { config: Arc::clone(config), resolved, sha256, generation }, before)
+    build(&Inputs { config: Arc::clone(config), resolved, sha256, generation, salt }, before)
 }
 
 fn warn(resolved: &Resolved, before: &Resolved) {

@@ -25,12 +25,17 @@
 //! - The directory is 0700 and the files 0600; none of them may be a symbolic link. Freed pages are overwritten.
 //! - Callers keep secrets out: nothing here looks into what it is given.
 
+pub mod checks;
+pub mod endpoints;
 pub mod entries;
 mod error;
 mod job;
+pub mod keys;
+pub mod lead;
 mod open;
 pub mod place;
 mod reader;
+pub mod salt;
 mod schema;
 mod standing;
 pub mod switches;

@@ -10,7 +10,15 @@ const APPLICATION: i32 = 0x7163_6373;
 /// Shape of the tables; higher is a newer qcc.
 const VERSION: i32 = 1;
 /// The tables, noun by noun.
-const TABLES: [&str; 2] = [super::switches::TABLES, super::entries::TABLES];
+const TABLES: [&str; 7] = [
+    super::switches::TABLES,
+    super::entries::TABLES,
+    super::lead::TABLES,
+    super::endpoints::TABLES,
+    super::keys::TABLES,
+    super::checks::TABLES,
+    super::salt::TABLES,
+];
 
 /// What a file holds.
 #[derive(Debug, PartialEq, Eq)]

@@ -274,6 +274,13 @@ impl Breaker {
         }
     }
 
+    /// Takes up that the endpoint asked an earlier process to be left alone until then.
+    pub fn restore_rest(&mut self, until: Moment) {
+        if let Phase::In { rest, .. } = &mut self.phase {
+            *rest = Some(until);
+        }
+    }
+
     /// Takes up what an earlier process held against the endpoint: out until then, for the `ejections`th time in a row.
     pub fn restore(&mut self, until: Moment, reason: Arc<str>, ejections: u32) {
         self.ejections = ejections;

@@ -203,6 +203,29 @@ impl EndpointState {
         lock(&self.breaker).probe_from()
     }
 
+    /// Takes up that the endpoint asked an earlier process to be left alone until then.
+    pub fn restore_rest(&self, until: Moment, now: Moment) {
+        let mut machine = lock(&self.breaker);
+        machine.restore_rest(until);
+        self.mirror(&machine, now);
+    }
+
+    /// Takes up how requests ended in earlier processes, and the last of them, oldest first.
+    pub fn restore_requests(&self, counts: &Counts, samples: impl IntoIterator<Item = Sample>) {
+        self.tally.restore(counts);
+        samples.into_iter().for_each(|sample| self.samples.record(sample));
+    }
+
+    /// Takes up what went wrong last, and when.
+    pub fn restore_error(&self, error: &str, at: Moment) {
+        self.note(error, at);
+    }
+
+    /// Takes up so many good probes in a row.
+    pub fn restore_good_probes(&self, count: u32) {
+        self.good_probes.store(count, Ordering::Relaxed);
+    }
+
     /// Takes up what an earlier process held against the endpoint: out until then, for the `ejections`th time in a row.
     pub fn restore(&self, until: Moment, reason: &str, ejections: u32, now: Moment) {
         let mut machine = lock(&self.breaker);

@@ -60,6 +60,21 @@ impl Tally {
         self.output.fetch_add(output, Ordering::Relaxed);
     }
 
+    /// Adds what was counted before.
+    pub(super) fn restore(&self, counts: &Counts) {
+        for (counter, count) in [
+            (&self.succeeded, counts.succeeded),
+            (&self.failed, counts.failed),
+            (&self.rated, counts.rate_limited),
+            (&self.refused, counts.refused),
+            (&self.waited, counts.first_byte_ms),
+            (&self.input, counts.input_tokens),
+            (&self.output, counts.output_tokens),
+        ] {
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn read(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {

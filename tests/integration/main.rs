@@ -35,6 +35,7 @@ mod outcomes;
 mod point;
 mod queue;
 mod reload;
+mod restart;
 mod shutdown;
 mod sources;
 mod state;
