@@ -55,7 +55,7 @@ fn snapshot(text: &str, previous: Option<&Snapshot>) -> Snapshot {
     let config = Arc::new(loaded(text).config.expect("a valid file"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let resolved = runtime.block_on(Secrets::new(Path::new("qcc.yaml")).resolve(&config));
-    build(&Inputs { config, resolved: &resolved, sha256: "", generation: 1 }, previous)
+    build(&Inputs { config, resolved: &resolved, sha256: "", generation: 1, salt: [0; 32] }, previous)
 }
 
 /// A request body with the texts, quotes and escapes of code.

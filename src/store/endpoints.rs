@@ -64,8 +64,8 @@ const COUNT: usize = 16;
 
 impl Numbers {
     fn list(&self) -> [u64; COUNT] {
-        let [a, b, c, d, e, f, g] = self.checks;
-        [
+        let mut list = [0; COUNT];
+        list[..7].copy_from_slice(&[
             self.succeeded,
             self.failed,
             self.rate_limited,
@@ -73,21 +73,16 @@ impl Numbers {
             self.first_byte_ms,
             self.input_tokens,
             self.output_tokens,
-            a,
-            b,
-            c,
-            d,
-            e,
-            f,
-            g,
-            self.check_input_tokens,
-            self.check_output_tokens,
-        ]
+        ]);
+        list[7..14].copy_from_slice(&self.checks);
+        list[14..].copy_from_slice(&[self.check_input_tokens, self.check_output_tokens]);
+        list
     }
 
     fn of(list: [u64; COUNT]) -> Self {
-        let [succeeded, failed, rate_limited, refused, first_byte_ms, input_tokens, output_tokens, rest @ ..] = list;
-        let [a, b, c, d, e, f, g, check_input_tokens, check_output_tokens] = rest;
+        let [succeeded, failed, rate_limited, refused, rest @ ..] = list;
+        let [first_byte_ms, input_tokens, output_tokens, rest @ ..] = rest;
+        let [checks @ .., check_input_tokens, check_output_tokens] = rest;
         Self {
             succeeded,
             failed,
@@ -96,7 +91,7 @@ impl Numbers {
             first_byte_ms,
             input_tokens,
             output_tokens,
-            checks: [a, b, c, d, e, f, g],
+            checks,
             check_input_tokens,
             check_output_tokens,
         }
@@ -250,9 +245,10 @@ fn packed(samples: &[(i64, u32, bool)]) -> Vec<u8> {
 }
 
 fn unpacked(bytes: &[u8]) -> Vec<(i64, u32, bool)> {
-    let samples = bytes.as_chunks::<13>().0.iter().map(|[a, b, c, d, e, f, g, h, i, j, k, l, good]| {
-        let at = i64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]);
-        (at, u32::from_le_bytes([*i, *j, *k, *l]), *good == 1)
+    let samples = bytes.as_chunks::<13>().0.iter().map(|sample| {
+        let [at @ .., _, _, _, _, _] = *sample;
+        let [_, _, _, _, _, _, _, _, took @ .., good] = *sample;
+        (i64::from_le_bytes(at), u32::from_le_bytes(took), good == 1)
     });
     samples.collect()
 }
