@@ -21,7 +21,7 @@ const FLOORS: [&[&str]; 13] = [
 ];
 
 /// Crates that have one home.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 11] = [
     ("rusqlite", &["store"]),
     ("axum", &["admin"]),
     ("prometheus_client", &["admin"]),
@@ -30,6 +30,8 @@ const HOMES: [(&str, &[&str]); 9] = [
     ("rustls", &["net"]),
     ("tokio_rustls", &["net"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("jsonc_parser", &["cli"]),
     ("granit_parser", &["config", "patch"]),
 ];
 
