@@ -324,6 +324,13 @@ pub enum Verdict {
     Pending,
 }
 
+/// `POST /v1/stop`: it stops.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Stopping {
+    /// Requests that are finished first.
+    pub in_flight: u64,
+}
+
 /// Body of `POST /v1/endpoints/reset`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -217,3 +217,21 @@ async fn without_a_proxy_an_edit_neither_waits_nor_says_so() {
     assert_eq!(code, Some(0), "{text}");
     assert!(!text.contains("running proxy"), "{text}");
 }
+
+#[tokio::test]
+async fn the_api_describes_itself() {
+    let upstream = Upstream::serving().await;
+    let proxy = Proxy::start(&file(&[in_order([upstream.url()])])).await;
+    let document = proxy.described().await;
+    assert_eq!(document["openapi"], "3.1.0");
+    let text = document.to_string();
+    let refs = text.matches("\"#/components/schemas/").count();
+    assert!(refs > 10, "{refs} references");
+    for reference in text.split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().expect("a name");
+        assert!(document["components"]["schemas"][name].is_object(), "{name} is described");
+    }
+    let wait = &document["paths"]["/v1/verdict"]["get"]["parameters"];
+    assert_eq!((&wait[0]["name"], &wait[0]["required"]), (&json!("sha256"), &json!(true)), "{wait:#}");
+    assert_eq!((&wait[1]["name"], &wait[1]["required"]), (&json!("wait"), &json!(false)), "{wait:#}");
+}

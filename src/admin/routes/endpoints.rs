@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::post;
-use axum::{Json, Router};
 use http::StatusCode;
 
+use super::table::Table;
 use crate::admin::Proxy;
 use crate::admin::error::ApiError;
 use crate::admin::extract::Body;
@@ -16,8 +16,9 @@ use crate::telemetry::Event;
 use crate::time::Moment;
 use crate::upstream::endpoint::Endpoint;
 
-pub(super) fn routes() -> Router<Arc<Proxy>> {
-    Router::new().route("/v1/endpoints/reset", post(reset))
+pub(super) fn routes(table: Table) -> Table {
+    let what = "Forgets what is held against an endpoint and its key.";
+    table.post::<Reset, WasReset, _, _>("/v1/endpoints/reset", what, reset)
 }
 
 /// It admits at once; its key, also where other endpoints use it, is tried again and rests no more.

@@ -1,10 +1,11 @@
-//! The table of routes. Each noun has a file and adds its own.
+//! The routes, each with its description. Each noun has a file and adds its own to the [`Table`].
 
 mod endpoints;
 mod queue;
 mod reload;
 mod status;
 mod stop;
+mod table;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use http::StatusCode;
 
+use self::table::Table;
 use super::Proxy;
 use super::error::ApiError;
 
@@ -20,8 +22,8 @@ const LONGEST_BODY: usize = 64 << 10;
 
 /// Everything the API answers.
 pub(super) fn table(proxy: Arc<Proxy>) -> Router {
-    let nouns = [status::routes(), reload::routes(), stop::routes(), endpoints::routes(), queue::routes()];
-    let table = nouns.into_iter().fold(Router::new(), Router::merge);
+    let nouns = [status::routes, reload::routes, stop::routes, endpoints::routes, queue::routes];
+    let table = nouns.into_iter().fold(Table::new(), |table, routes| routes(table)).finish();
     let unknown = || async { ApiError::unknown("there is no such route; `/v1/status` is one") };
     let method = || async {
         ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "the route takes another method")

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::table::Table;
 use crate::admin::Proxy;
 use crate::admin::error::ApiError;
 use crate::admin::extract::{Body, Params};
@@ -18,20 +19,22 @@ use crate::store::{Failure, View};
 /// Entries that are listed at most.
 const MOST: u32 = 10_000;
 
-pub(super) fn routes() -> Router<Arc<Proxy>> {
-    Router::new()
-        .route("/v1/queue", get(status))
-        .route("/v1/queue/entries", get(list))
-        .route("/v1/queue/retry", post(retry))
-        .route("/v1/queue/retry-all", post(retry_all))
-        .route("/v1/queue/remove", post(remove))
-        .route("/v1/queue/clear", post(clear))
+pub(super) fn routes(table: Table) -> Table {
+    table
+        .get::<QueueStatus, _, _>("/v1/queue", "What waits and what is kept, in numbers.", status)
+        .ask::<Which, EntryList, _, _>("/v1/queue/entries", "What is kept.", list)
+        .post::<EntryName, EntryCount, _, _>("/v1/queue/retry", "Tries a waiting or dead entry at once.", retry)
+        .order::<EntryCount, _, _>("/v1/queue/retry-all", "Tries every waiting and dead entry at once.", retry_all)
+        .post::<EntryName, EntryCount, _, _>("/v1/queue/remove", "Forgets an entry.", remove)
+        .post::<EntryState, EntryCount, _, _>("/v1/queue/clear", "Forgets entries, all or those of one state.", clear)
 }
 
 /// Which entries are listed.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 struct Which {
+    /// Only entries of this state: `waiting`, `running`, `done` or `dead`.
     state: Option<String>,
+    /// At most so many.
     count: Option<u32>,
 }
 

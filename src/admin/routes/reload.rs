@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use http::StatusCode;
 use tokio::time::timeout;
 
+use super::table::Table;
 use crate::admin::Proxy;
 use crate::admin::error::ApiError;
 use crate::admin::extract::Params;
@@ -18,8 +18,10 @@ use crate::snapshot::reload::{self, ReloadStatus};
 /// The longest wait for a verdict, in seconds.
 const LONGEST: f64 = 60.0;
 
-pub(super) fn routes() -> Router<Arc<Proxy>> {
-    Router::new().route("/v1/reload", post(ask)).route("/v1/verdict", get(verdict))
+pub(super) fn routes(table: Table) -> Table {
+    let table =
+        table.order::<Reload, _, _>("/v1/reload", "Reads the file and the secrets again; says what runs now.", ask);
+    table.ask::<VerdictQuery, Verdict, _, _>("/v1/verdict", "What became of a file.", verdict)
 }
 
 /// Has the file read again; what runs until then is the answer.

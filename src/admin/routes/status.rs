@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
 
+use super::table::Table;
 use crate::admin::Proxy;
 use crate::admin::standing::{Place, place};
 use crate::admin::view::{Endpoint, LastError, LastMinute, Phase, Profile, Status, StoreStanding, StoreState};
@@ -18,8 +18,8 @@ use crate::upstream::profile;
 use crate::upstream::tally::Counts;
 use crate::upstream::weight::effective_weight;
 
-pub(super) fn routes() -> Router<Arc<Proxy>> {
-    Router::new().route("/v1/status", get(status))
+pub(super) fn routes(table: Table) -> Table {
+    table.get::<Status, _, _>("/v1/status", "Everything at once.", status)
 }
 
 async fn status(State(proxy): State<Arc<Proxy>>) -> Json<Status> {

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::post;
-use axum::{Json, Router};
 use http::StatusCode;
-use serde_json::{Value, json};
 
+use super::table::Table;
 use crate::admin::Proxy;
+use crate::admin::view::Stopping;
 
-pub(super) fn routes() -> Router<Arc<Proxy>> {
-    Router::new().route("/v1/stop", post(stop))
+pub(super) fn routes(table: Table) -> Table {
+    table.order::<Stopping, _, _>("/v1/stop", "Finishes what is in progress and stops; a second time ends it.", stop)
 }
 
 /// The first time requests in progress are finished, the second time they are ended, as with signals.
-async fn stop(State(proxy): State<Arc<Proxy>>) -> (StatusCode, Json<Value>) {
+async fn stop(State(proxy): State<Arc<Proxy>>) -> (StatusCode, Json<Stopping>) {
     (proxy.stop)();
-    (StatusCode::ACCEPTED, Json(json!({})))
+    (StatusCode::ACCEPTED, Json(Stopping { in_flight: proxy.in_flight.used() }))
 }

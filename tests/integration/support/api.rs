@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
 use super::config::CANARY;
@@ -31,7 +31,16 @@ impl Proxy {
     async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let (status, text) = in_time("an answer of the API", ask(self.socket(), method, path, body.to_owned())).await;
         assert!(!text.contains(CANARY), "a key in the answer to {path}: {text}");
-        (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("JSON from {path}: {text}")))
+        let answer = serde_json::from_str(&text).unwrap_or_else(|_| panic!("JSON from {path}: {text}"));
+        assert_described(&self.described().await, method, path, status, &answer);
+        (status, answer)
+    }
+
+    /// The description of the API.
+    pub(crate) async fn described(&self) -> Value {
+        let document = ask(self.socket(), "GET", "/v1/openapi.json", String::new());
+        let (_, document) = in_time("the description", document).await;
+        serde_json::from_str(&document).expect("the description is JSON")
     }
 
     /// What `/v1/status` says.
@@ -53,4 +62,20 @@ async fn ask(socket: PathBuf, method: &str, path: &str, body: String) -> (u16, S
     let body = answer.into_body().collect().await.expect("a whole answer").to_bytes();
     connection.abort();
     (status, String::from_utf8(body.to_vec()).expect("text"))
+}
+
+/// The description of the API holds for this answer.
+fn assert_described(document: &Value, method: &str, path: &str, status: u16, answer: &Value) {
+    let path = path.split('?').next().expect("has a beginning");
+    let known = &document["paths"][path][method.to_ascii_lowercase()]["responses"];
+    let schema = match (status, known) {
+        (404 | 405, Value::Null) => &json!({ "$ref": "#/components/schemas/Error" }),
+        (200..300, known) => &known["2XX"]["content"]["application/json"]["schema"],
+        (_, known) => &known["default"]["content"]["application/json"]["schema"],
+    };
+    assert!(schema.is_object(), "{method} {path} is not described");
+    let schema = json!({ "allOf": [schema], "components": document["components"] });
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let wrong: Vec<String> = validator.iter_errors(answer).map(|error| error.to_string()).collect();
+    assert!(wrong.is_empty(), "{method} {path}: {wrong:?} in {answer:#}");
 }
