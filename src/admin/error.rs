@@ -8,7 +8,7 @@ use super::view::{Error, ErrorBody};
 
 /// An answer that is an error.
 #[derive(Debug)]
-pub(super) struct ApiError {
+pub struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,

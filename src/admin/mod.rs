@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cli -> client ~~ socket (0600 in a 0700 folder, peer checked) ~~> serve -> routes -> view
+//!        programs ~~ listener (loopback, token, Host, Origin) ~~>
 //! ```
 //!
 //! - Routes are one noun per file in `routes`; each adds its own to the table in `routes/mod.rs`. They share a [`Proxy`].
@@ -15,12 +16,15 @@
 pub mod client;
 mod error;
 mod extract;
+mod listener;
 mod proxy;
 mod routes;
 mod serve;
 pub mod socket;
 mod standing;
+mod token;
 pub mod view;
 
+pub use self::listener::Listener;
 pub use self::proxy::Proxy;
 pub use self::serve::serve;

@@ -25,6 +25,8 @@ pub struct Proxy {
     pub instance: String,
     /// Where it listens, such as `http://127.0.0.1:7860`.
     pub listen: Vec<String>,
+    /// Where the admin listener is, and the file with its token.
+    pub admin: Option<(String, PathBuf)>,
     /// What runs.
     pub cell: SnapshotCell,
     /// The task that publishes.

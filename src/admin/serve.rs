@@ -20,7 +20,6 @@ use tower_service::Service as _;
 use super::Proxy;
 use super::error::ApiError;
 use super::routes;
-use super::socket::Door;
 use crate::limit::{Limit, Share};
 
 /// Connections at once; more wait to be accepted.
@@ -32,14 +31,27 @@ const WHOLE: Duration = Duration::from_secs(90);
 /// How long to wait when a connection cannot be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers at `door` until dropped.
-pub async fn serve(door: Door, proxy: Arc<Proxy>) {
-    let (table, places, mut connections) = (routes::table(proxy), Limit::default(), JoinSet::new());
+/// Where connections come from, and who may ask there.
+pub trait Entrance: Send + Sync + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next one.
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Whether this may be asked, before anything is done for it.
+    fn admit<B>(&self, request: &Request<B>) -> Result<(), ApiError>;
+}
+
+/// Answers at `entrance` until dropped.
+pub async fn serve<E: Entrance>(entrance: E, proxy: Arc<Proxy>) {
+    let (entrance, table, places) = (Arc::new(entrance), routes::table(proxy), Limit::default());
+    let mut connections = JoinSet::new();
     loop {
         let Some(place) = places.take(1, CONNECTIONS, HEAD).await else { continue };
         tokio::select! {
-            accepted = door.accept() => match accepted {
-                Ok(stream) => drop(connections.spawn(attend(stream, table.clone(), place))),
+            accepted = entrance.accept() => match accepted {
+                Ok(stream) => drop(connections.spawn(attend(Arc::clone(&entrance), stream, table.clone(), place))),
                 Err(error) => refused(&error).await,
             },
             Some(_) = connections.join_next() => {}
@@ -47,14 +59,14 @@ pub async fn serve(door: Door, proxy: Arc<Proxy>) {
     }
 }
 
-/// No descriptors, or a stranger: neither ends the socket.
+/// No descriptors, or a stranger: neither ends it.
 async fn refused(error: &io::Error) {
-    tracing::warn!(%error, "a connection to the control socket was not accepted");
+    tracing::warn!(%error, "a connection to the API was not accepted");
     tokio::time::sleep(PAUSE).await;
 }
 
-async fn attend(stream: impl AsyncRead + AsyncWrite + Unpin, table: Router, _place: Share) {
-    let answer = service_fn(|request| answer(table.clone(), request));
+async fn attend<E: Entrance>(entrance: Arc<E>, stream: E::Stream, table: Router, _place: Share) {
+    let answer = service_fn(|request| answer(entrance.as_ref(), table.clone(), request));
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD);
     if let Err(error) = server.serve_connection(TokioIo::new(stream), answer).await {
@@ -62,7 +74,14 @@ async fn attend(stream: impl AsyncRead + AsyncWrite + Unpin, table: Router, _pla
     }
 }
 
-async fn answer(mut table: Router, request: Request<Incoming>) -> Result<Response, Infallible> {
+async fn answer<E: Entrance>(
+    entrance: &E,
+    mut table: Router,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    if let Err(refused) = entrance.admit(&request) {
+        return Ok(refused.into_response());
+    }
     let late = |_| {
         let message = "the request took too long";
         Ok(ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", message).into_response())

@@ -10,7 +10,11 @@ use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, 
 use std::os::unix::net::UnixStream as Probe;
 use std::path::{Path, PathBuf};
 
+use http::Request;
 use tokio::net::{UnixListener, UnixStream};
+
+use super::error::ApiError;
+use super::serve::Entrance;
 
 /// The socket, open. Removed when dropped.
 #[derive(Debug)]
@@ -30,15 +34,24 @@ impl Door {
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
         Ok(Self { listener, path: path.to_owned(), file: file(path)? })
     }
+}
+
+impl Entrance for Door {
+    type Stream = UnixStream;
 
     /// The next connection of somebody who may.
-    pub(super) async fn accept(&self) -> io::Result<UnixStream> {
+    async fn accept(&self) -> io::Result<UnixStream> {
         let (stream, _) = self.listener.accept().await?;
         let (them, us) = (stream.peer_cred()?.uid(), rustix::process::geteuid().as_raw());
         if them != us && them != 0 {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("user {them} is not user {us}")));
         }
         Ok(stream)
+    }
+
+    /// Whoever connects may.
+    fn admit<B>(&self, _: &Request<B>) -> Result<(), ApiError> {
+        Ok(())
     }
 }
 

@@ -70,6 +70,8 @@ pub struct Status {
     pub instance: String,
     /// Where it listens.
     pub listen: Vec<String>,
+    /// The admin listener, if there is one.
+    pub admin: Option<AdminListener>,
     /// What it is doing.
     pub phase: Phase,
     /// The running configuration.
@@ -84,6 +86,15 @@ pub struct Status {
     pub connections: u64,
     /// Whether state lasts.
     pub state: StoreState,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct AdminListener {
+    /// Where it listens, such as `http://127.0.0.1:7861`.
+    pub listen: String,
+    /// The file that holds its token.
+    pub token_file: String,
 }
 
 /// What a process is doing.

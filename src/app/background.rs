@@ -165,6 +165,7 @@ impl Background {
             phase: self.phase.clone(),
             heard: self.options.events.listen_but_requests(),
             door: instance.as_ref().and_then(door),
+            admin: admin_listeners(&config, instance.as_ref(), &publisher.cell())?,
             instance,
             store,
             shared,
@@ -213,6 +214,27 @@ fn door(instance: &Instance) -> Option<Door> {
     opened.map_err(warn).ok()
 }
 
+/// The admin listener of the file (`localhost` is two); without a place for its token there is none.
+fn admin_listeners(
+    config: &Config,
+    instance: Option<&Instance>,
+    cell: &SnapshotCell,
+) -> Result<Vec<admin::Listener>, StartError> {
+    let (Some(spec), Some(instance)) = (&config.admin, instance) else { return Ok(Vec::new()) };
+    let bound = listen::bind(std::slice::from_ref(&spec.listen)).map_err(StartError::Admin)?;
+    let open = |listener| admin::Listener::open(listener, &instance.state, cell.clone());
+    let opened: std::io::Result<Vec<_>> = bound.into_iter().map(open).collect();
+    if let Err(error) = &opened {
+        tracing::error!(%error, "no admin listener: there is no token for it");
+    }
+    let opened = opened.unwrap_or_default();
+    for listener in &opened {
+        let (url, token) = (listener.url(), listener.token_file().display());
+        tracing::info!("the admin API is at {url}, its token in {token}");
+    }
+    Ok(opened)
+}
+
 /// Default: one worker per core, at most 4; beyond that the kernel is the limit.
 fn workers(config: &Config) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -232,6 +254,7 @@ struct Proxy {
     instance: Option<Instance>,
     /// The control socket.
     door: Option<Door>,
+    admin: Vec<admin::Listener>,
     store: Store,
     shared: Arc<Shared>,
     clerk: Clerk,
@@ -266,6 +289,7 @@ impl Proxy {
             config: instance.config.clone(),
             instance: instance.id.clone(),
             listen: self.urls(),
+            admin: self.admin.first().map(|admin| (admin.url(), admin.token_file().to_owned())),
             cell: self.shared.cell.clone(),
             control,
             events: self.shared.events.clone(),
@@ -282,9 +306,12 @@ impl Proxy {
         let control = publisher.control();
         let mut tasks = JoinSet::new();
         let shown = self.shown(control.clone());
-        let Self { phase, heard, door, store, shared, clerk, in_flight, listeners, crew, upkeep, .. } = self;
-        if let (Some(door), Some(shown)) = (door, shown) {
-            tasks.spawn(admin::serve(door, Arc::new(shown)));
+        let Self { phase, heard, door, admin, store, shared, clerk, in_flight, listeners, crew, upkeep, .. } = self;
+        if let Some(shown) = shown.map(Arc::new) {
+            door.map(|door| tasks.spawn(admin::serve(door, Arc::clone(&shown))));
+            for listener in admin {
+                tasks.spawn(admin::serve(listener, Arc::clone(&shown)));
+            }
         }
         if let Some(signals) = signals {
             tasks.spawn(signals.follow(phase.clone(), control.clone()));

@@ -19,6 +19,8 @@ pub enum StartError {
     Held(Box<Held>),
     /// An address cannot be listened on.
     Listen(ListenError),
+    /// `admin.listen` cannot be listened on.
+    Admin(ListenError),
     /// `server.tls` cannot be used.
     Tls(TlsError),
     /// The certificates of `server.tls` cannot be read.
@@ -41,6 +43,8 @@ impl fmt::Display for StartError {
             Self::Config(report) => f.write_str(report.trim_end()),
             Self::Held(held) => held.fmt(f),
             Self::Listen(error) => error.fmt(f),
+            // The same words, about another key.
+            Self::Admin(error) => f.write_str(&error.to_string().replace("server.listen", "admin.listen")),
             Self::Tls(error) => write!(f, "server.tls: {error}"),
             Self::TlsCert(why) => write!(f, "server.tls.cert: {why}"),
             Self::TlsKey(why) => write!(f, "server.tls.key: {why}"),

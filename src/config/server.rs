@@ -117,7 +117,7 @@ pub struct ClientSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
-    /// Address of the admin listener, `IP:PORT`. A change needs a restart.
+    /// Address of the admin listener on this machine, `127.0.0.1:PORT`. A change needs a restart.
     #[schemars(regex(pattern = ADDRESS), extend("patternErrorMessage" = ADDRESS_HELP, "examples" = ["127.0.0.1:7861"]))]
     pub listen: String,
 }

@@ -3,6 +3,7 @@
 //! Every test starts its own proxy and its own scripted upstreams; nothing is shared, so they run in any order and side by side.
 
 mod admin;
+mod admin_listener;
 mod affinity;
 mod balance;
 mod cancel;

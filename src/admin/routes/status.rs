@@ -8,7 +8,9 @@ use axum::extract::State;
 use super::table::Table;
 use crate::admin::Proxy;
 use crate::admin::standing::{Place, place};
-use crate::admin::view::{Endpoint, LastError, LastMinute, Phase, Profile, Status, StoreStanding, StoreState};
+use crate::admin::view::{
+    AdminListener, Endpoint, LastError, LastMinute, Phase, Profile, Status, StoreStanding, StoreState,
+};
 use crate::admin::view::{Time, Totals};
 use crate::proxy::serve;
 use crate::store::{Standing, Store};
@@ -33,6 +35,10 @@ async fn status(State(proxy): State<Arc<Proxy>>) -> Json<Status> {
         config: proxy.config.display().to_string(),
         instance: proxy.instance.clone(),
         listen: proxy.listen.clone(),
+        admin: proxy
+            .admin
+            .as_ref()
+            .map(|(listen, file)| AdminListener { listen: listen.clone(), token_file: file.display().to_string() }),
         phase: if *proxy.phase.borrow() == serve::Phase::Serving { Phase::Serving } else { Phase::Draining },
         reload: super::reload::view(&proxy),
         profiles: snapshot.chain.iter().map(|entry| profile(entry, is_active(entry), clocks)).collect(),

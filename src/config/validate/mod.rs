@@ -24,6 +24,7 @@ const RULES: &[Rule] = &[
     server::listen_addresses_parse,
     server::listen_addresses_differ,
     server::network_listeners_have_clients,
+    server::admin_stays_on_this_machine,
     server::clients_are_not_empty,
     server::clients_differ,
     server::hosts_are_names,

@@ -76,6 +76,15 @@ pub(super) fn network_listeners_have_clients(scope: &Scope<'_>, findings: &mut V
     }
 }
 
+pub(super) fn admin_stays_on_this_machine(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
+    for listener in listeners(scope).iter().filter(|listener| listener.admin && !listener.host.is_loopback()) {
+        let message =
+            format!("`{}:{}` would send the admin token in clear over the network", listener.host, listener.port);
+        let help = "listen on 127.0.0.1, and reach it from elsewhere through a tunnel";
+        findings.push(Finding::error("open-admin", &listener.place, message).help(help));
+    }
+}
+
 pub(super) fn clients_are_not_empty(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
     let place = Place::of(&["server", "clients"]);
     if scope.config.server.clients.as_deref() == Some(&[]) && scope.intact(&place) {

@@ -1,12 +1,15 @@
 //! The JSON API as a program meets it at the control socket.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use http::response::Parts;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 
 use super::config::CANARY;
 use super::{Proxy, in_time};
@@ -29,10 +32,12 @@ impl Proxy {
     }
 
     async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        // First: the answer may be the proxy's last.
+        let described = self.described().await;
         let (status, text) = in_time("an answer of the API", ask(self.socket(), method, path, body.to_owned())).await;
         assert!(!text.contains(CANARY), "a key in the answer to {path}: {text}");
         let answer = serde_json::from_str(&text).unwrap_or_else(|_| panic!("JSON from {path}: {text}"));
-        assert_described(&self.described().await, method, path, status, &answer);
+        assert_described(&described, method, path, status, &answer);
         (status, answer)
     }
 
@@ -51,17 +56,33 @@ impl Proxy {
     }
 }
 
+/// A whole exchange at the control socket.
 async fn ask(socket: PathBuf, method: &str, path: &str, body: String) -> (u16, String) {
     let stream = UnixStream::connect(&socket).await.expect("the control socket is there");
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
-    let connection = tokio::spawn(connection);
     let request = http::Request::builder().method(method).uri(path).header("host", "localhost");
     let request = request.header("content-type", "application/json").body(Full::new(Bytes::from(body)));
-    let answer = sender.send_request(request.expect("a request")).await.expect("an answer");
-    let status = answer.status().as_u16();
-    let body = answer.into_body().collect().await.expect("a whole answer").to_bytes();
+    let (head, body) = exchange(stream, request.expect("a request")).await;
+    (head.status.as_u16(), body)
+}
+
+/// A whole `GET` at a TCP address, with exactly these headers.
+pub(crate) async fn get_at(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> (Parts, String) {
+    let stream = TcpStream::connect(address).await.expect("it listens");
+    let request = http::Request::builder().uri(path);
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    in_time("an answer over TCP", exchange(stream, request.body(Full::default()).expect("a request"))).await
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: http::Request<Full<Bytes>>,
+) -> (Parts, String) {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+    let connection = tokio::spawn(connection);
+    let (head, body) = sender.send_request(request).await.expect("an answer").into_parts();
+    let body = body.collect().await.expect("a whole answer").to_bytes();
     connection.abort();
-    (status, String::from_utf8(body.to_vec()).expect("text"))
+    (head, String::from_utf8(body.to_vec()).expect("text"))
 }
 
 /// The description of the API holds for this answer.
