@@ -99,13 +99,13 @@ impl Scanner {
         let mut at = 0;
         while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
             let words = block.as_chunks().0;
-            if words.iter().all(|word| quotes(*word) == 0) {
+            let found: [u64; BLOCK / 8] = std::array::from_fn(|nth| quotes(words[nth]));
+            if found.iter().fold(0, |all, quotes| all | quotes) == 0 {
                 at += BLOCK;
                 at += memchr::memchr(b'"', &text[at..])?;
                 continue;
             }
-            for (word, from) in words.iter().zip((at..).step_by(8)) {
-                let mut quotes = quotes(*word);
+            for (mut quotes, from) in found.into_iter().zip((at..).step_by(8)) {
                 while quotes != 0 {
                     let quote = from + quotes.trailing_zeros() as usize / 8;
                     if !self.is_escaped(&text[..quote]) {
@@ -123,8 +123,10 @@ impl Scanner {
     /// Whether the byte after `text` is escaped: an odd number of backslashes stands before it, of which the piece before
     /// this one may hold the first.
     fn is_escaped(&self, text: &[u8]) -> bool {
-        if text.last().is_some_and(|byte| *byte != b'\\') {
-            return false;
+        match text {
+            [.., last] if *last != b'\\' => return false,
+            [.., before, _] if *before != b'\\' => return true,
+            _ => {}
         }
         let backslashes = text.iter().rev().take_while(|byte| **byte == b'\\').count();
         let all = backslashes + usize::from(backslashes == text.len() && self.escaped);

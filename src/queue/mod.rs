@@ -145,7 +145,8 @@ pub async fn answer(
     let config = Arc::clone(&snapshot.config);
     let known = config.queue.reuse && call.session.as_deref().is_some_and(|session| queue.shelf.book.knows(session));
     let reunion = match known.then(|| twin(&call, journal.record.client.as_ref())).flatten() {
-        Some(twin) => reunite(&queue.shelf, &twin, &call).await,
+        // Boxed, as all that is large and rare: every request has room for this future.
+        Some(twin) => Box::pin(reunite(&queue.shelf, &twin, &call)).await,
         None => Reunion::Alone,
     };
     let claim = match reunion {
@@ -160,7 +161,7 @@ pub async fn answer(
             }
             response
         }
-        Err(unanswered) => keep(&queue.shelf, unanswered, claim, &config).await,
+        Err(unanswered) => Box::pin(keep(&queue.shelf, unanswered, claim, &config)).await,
     }
 }
 
@@ -181,10 +182,10 @@ async fn hold<'a>(
     };
     let mut stay = Stay::new(longest);
     while let Err(unanswered) = sent {
-        sent = match queue.line.wait(unanswered, &worker.shared.cell, &mut stay).await {
-            Ok(unanswered) => dispatch::again(unanswered).await,
+        sent = match Box::pin(queue.line.wait(unanswered, &worker.shared.cell, &mut stay)).await {
+            Ok(unanswered) => Box::pin(dispatch::again(unanswered)).await,
             // Who came in behind others and was never called has its first try.
-            Err(unanswered) if unanswered.is_untried() => dispatch::again(unanswered).await,
+            Err(unanswered) if unanswered.is_untried() => Box::pin(dispatch::again(unanswered)).await,
             Err(unanswered) => return Err(unanswered),
         };
     }
