@@ -134,7 +134,7 @@ fn command(kind: Kind, program: &Path, place: &Path, address: SocketAddr, endpoi
     fs::write(&config, text)?;
     let mut command = Command::new(program);
     match kind {
-        Kind::Nginx => command.arg("-p").arg(place).arg("-e").arg(place.join("log")).arg("-c").arg(config),
+        Kind::Nginx => command.arg("-p").arg(place).arg("-e").arg(place.join("errors")).arg("-c").arg(config),
         Kind::HaProxy => command.arg("-db").arg("-f").arg(config),
         Kind::Direct | Kind::Qcc => command.args(["proxy", "start", "--config"]).arg(config).env("HOME", place),
     };
@@ -142,7 +142,9 @@ fn command(kind: Kind, program: &Path, place: &Path, address: SocketAddr, endpoi
         command.env(variable, place);
     }
     command.current_dir(place).env("BENCH_KEY", "sk-ant-bench").stdin(Stdio::null()).stdout(Stdio::null());
-    command.stderr(File::create(place.join("stderr"))?);
+    // The log, in a folder of its own: beside the file its lines would be changes that qcc looks at.
+    fs::create_dir(place.join("log"))?;
+    command.stderr(File::create(place.join("log/stderr"))?);
     Ok(command)
 }
 
