@@ -124,6 +124,8 @@ pub struct Reload {
     pub restart_required: Vec<String>,
     /// The last save, if it was not accepted.
     pub rejected: Option<Rejection>,
+    /// The kept revision that runs because the file was not valid at the start.
+    pub last_good: Option<u64>,
 }
 
 /// A save that was not accepted.

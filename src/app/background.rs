@@ -13,6 +13,7 @@ use tokio::task::{JoinSet, LocalSet};
 use super::acceptor::Acceptor;
 use super::error::Held;
 use super::lock::{Lock, LockError};
+use super::past;
 use super::signal::{self, Signals};
 use super::upkeep::{self, Upkeep};
 use super::worker::{Crew, Site};
@@ -30,7 +31,7 @@ use crate::queue::Queue;
 use crate::queue::hold;
 use crate::queue::worker::{self as clerk, Clerk};
 use crate::snapshot::SnapshotCell;
-use crate::snapshot::reload::{Control, Publisher};
+use crate::snapshot::reload::{Control, Past, Publisher};
 use crate::store::Store;
 use crate::telemetry::log::{LogHandle, log_events};
 use crate::telemetry::{Event, Events};
@@ -108,15 +109,17 @@ impl Background {
         if loaded.warnings() > 0 && loaded.errors() == 0 {
             tracing::warn!(count = loaded.warnings(), report = loaded.report(false), "the file has warnings");
         }
-        let state_dir = loaded.config.as_ref().and_then(|config| config.state.dir.clone());
-        let instance = self.options.sole.then(|| Instance::here(&self.options.config, state_dir.as_deref()));
+        let instance = self.options.sole.then(|| Instance::here(&self.options.config, loaded.state_dir().as_deref()));
+        let (place, use_last_good) = (instance.clone(), self.options.use_last_good);
+        let resumed = tokio::task::spawn_blocking(move || past::resume(loaded, place.as_ref(), use_last_good)).await;
+        let (loaded, past) = resumed.map_err(|_| StartError::Panicked)?;
         // Before anything else is done for the file: a secret's program may have effects.
         let lock = lock(instance.clone().filter(|_| loaded.config.is_some())).await?;
         let place = instance.clone().filter(|_| loaded.config.is_some());
         let store = tokio::task::spawn_blocking(move || store(place.as_ref())).await;
         let store = store.map_err(|_| StartError::Panicked)??;
         let (kept, salt) = upkeep::recall(&store).await;
-        let opened = Publisher::open(loaded, self.options.events.clone(), salt).await;
+        let opened = Publisher::open(loaded, Past { salt, ..past }, self.options.events.clone()).await;
         let publisher = opened.map_err(|loaded| StartError::Config(loaded.report(false)))?;
         Ok(Opened { publisher, instance, lock, store, kept })
     }

@@ -11,6 +11,7 @@ mod background;
 mod error;
 mod history;
 pub mod lock;
+mod past;
 mod signal;
 mod upkeep;
 mod worker;
@@ -44,6 +45,8 @@ pub struct Options {
     pub signals: bool,
     /// Be the file's one proxy: hold its lock, keep its state.
     pub sole: bool,
+    /// Start from the last accepted file if this one is not valid.
+    pub use_last_good: bool,
 }
 
 /// A proxy that runs. Dropping it ends everything at once, and gives the file's lock back last.

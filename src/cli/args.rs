@@ -13,6 +13,7 @@ use super::health::HealthCommand;
 use super::import::ImportArgs;
 use super::init::InitArgs;
 use super::man::ManArgs;
+use super::plan::PlanArgs;
 use super::priority::PriorityCommand;
 use super::profile::{AddArgs, DefaultArgs, ListArgs, RemoveArgs, RenameArgs};
 use super::proxy::ProxyCommand;
@@ -75,6 +76,10 @@ pub(super) enum Command {
     /// Run the proxy.
     #[command(subcommand)]
     Proxy(ProxyCommand),
+    /// Say what saving the file would do to the running proxy; exit code 2 if something.
+    Plan(PlanArgs),
+    /// Print how the file differs from the one that runs; exit code 1 if it does.
+    Diff,
     /// Check configuration files: everything wrong with them, with its place.
     Validate(ValidateArgs),
     /// Print the JSON Schema of qcc.yaml.

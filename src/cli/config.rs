@@ -3,6 +3,7 @@
 //! What is shown is what holds, defaults filled in and keys blanked; what is changed is the file.
 
 mod export;
+mod history;
 mod merge;
 mod reset;
 
@@ -14,6 +15,7 @@ use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 use serde_json::{Value, json};
 
 use self::export::ExportArgs;
+use self::history::{DiffArgs, HistoryArgs, RollbackArgs, ShowArgs};
 use self::merge::ImportArgs;
 use self::reset::ResetArgs;
 use super::edit::{self, EditArgs, Failure, Sheet};
@@ -38,6 +40,14 @@ pub(super) enum ConfigCommand {
     Import(ImportArgs),
     /// Go back to the defaults, at a path or everywhere but in the profiles.
     Reset(ResetArgs),
+    /// List the files that the proxy has accepted.
+    History(HistoryArgs),
+    /// Print an accepted file, keys blanked.
+    Show(ShowArgs),
+    /// Print what differs between two accepted files; exit code 1 if something does.
+    Diff(DiffArgs),
+    /// Make the file say again what an accepted one said.
+    Rollback(RollbackArgs),
 }
 
 /// What can be typed after `qcc config get`.
@@ -103,6 +113,10 @@ pub(super) fn run(command: &ConfigCommand, named: Option<&File>) -> ExitCode {
         }
         ConfigCommand::Set(args) => edit::run(named, &args.edit, |sheet| set(sheet, args)),
         ConfigCommand::Unset(args) => edit::run(named, &args.edit, |sheet| unset(sheet, args)),
+        ConfigCommand::History(args) => history::history(args, named),
+        ConfigCommand::Show(args) => history::show(args, named),
+        ConfigCommand::Diff(args) => history::diff(args, named),
+        ConfigCommand::Rollback(args) => history::rollback(args, named),
         ConfigCommand::Export(args) => export::run(args, named),
         ConfigCommand::Import(args) => merge::run(args, named),
         ConfigCommand::Reset(args) => edit::run(named, &args.edit, |sheet| reset::edits(sheet, args)),

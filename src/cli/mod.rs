@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, talk to stderr. Exit codes: 0 done, 1 refused or found something, 2 could not.
 
+mod accepted;
 mod args;
 mod claude;
 mod complete;
@@ -16,6 +17,7 @@ mod init;
 mod keys;
 mod man;
 mod paths;
+mod plan;
 mod priority;
 mod profile;
 mod prompt;
@@ -59,6 +61,8 @@ pub fn run() -> ExitCode {
         Command::Queue(queue) => queue::run(&queue, config),
         Command::Config(command) => config::run(&command, config),
         Command::Proxy(proxy) => proxy::run(&proxy, config),
+        Command::Plan(args) => plan::plan(&args, config),
+        Command::Diff => plan::diff(config),
         Command::Validate(validate) => validate::run(&validate, config),
         Command::Schema => schema::run(),
         Command::Completions(args) => complete::run(&args),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::claude::{self, ProxyUseArgs};
 
@@ -25,26 +25,41 @@ const COULD_NOT: u8 = 2;
 #[derive(Debug, Subcommand)]
 pub(super) enum ProxyCommand {
     /// Run the proxy in the foreground until SIGTERM or Ctrl-C.
-    Start,
+    Start(StartArgs),
     /// Point Claude Code at the proxy: the same as `qcc use --proxy`.
     Use(ProxyUseArgs),
+}
+
+/// What can be typed after `qcc proxy start`.
+#[derive(Debug, Args)]
+pub(super) struct StartArgs {
+    /// If the file is not valid, start from the last one that was accepted, and say so.
+    #[arg(long)]
+    use_last_good: bool,
 }
 
 /// Runs `qcc proxy ...`.
 pub(super) fn run(command: &ProxyCommand, config: Option<&Path>) -> ExitCode {
     match command {
-        ProxyCommand::Start => start(config),
+        ProxyCommand::Start(args) => start(args, config),
         ProxyCommand::Use(args) => claude::point_at_proxy(args, config),
     }
 }
 
-fn start(config: Option<&Path>) -> ExitCode {
+fn start(args: &StartArgs, config: Option<&Path>) -> ExitCode {
     let path = match find(config) {
         Ok(path) => path,
         Err(why) => return could_not(&why),
     };
     let (log, events) = (Arc::new(log::init(&Log::default())), Events::new());
-    let options = app::Options { config: path.clone(), log: Some(Arc::clone(&log)), events, signals: true, sole: true };
+    let options = app::Options {
+        config: path.clone(),
+        log: Some(Arc::clone(&log)),
+        events,
+        signals: true,
+        sole: true,
+        use_last_good: args.use_last_good,
+    };
     match app::start(options) {
         Ok(mut running) => {
             announce(&running, &path);

@@ -73,6 +73,12 @@ impl Loaded {
         parse::parse(&self.text).root.map_or(Value::Null, |root| Document::new(&self.text, root).to_value())
     }
 
+    /// Where the file says its state is, also if it has errors elsewhere.
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        let known = self.config.as_ref().map(|config| config.state.dir.clone());
+        known.unwrap_or_else(|| self.to_value().pointer("/state/dir").and_then(Value::as_str).map(PathBuf::from))
+    }
+
     /// In the order of the file, and without a configuration if there is an error.
     ///
     /// What is wrong with an anchored value is found at each alias; it is said once.

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::*;
-use crate::snapshot::reload::Publisher;
+use crate::snapshot::reload::{Past, Publisher};
 use crate::telemetry::Events;
 use crate::upstream::breaker::Policy;
 use crate::upstream::eligible::{Ask, Why, can_take};
@@ -31,7 +31,8 @@ impl Process {
         let path = dir.path().join("qcc.yaml");
         std::fs::write(&path, text).expect("the directory is ours");
         let loaded = crate::config::load_bytes(&path, text.as_bytes());
-        let publisher = Publisher::open(loaded, Events::new(), [salt; 32]).await.expect("a valid file");
+        let past = Past { salt: [salt; 32], ..Past::default() };
+        let publisher = Publisher::open(loaded, past, Events::new()).await.expect("a valid file");
         let (view, failover) = watch::channel(View::default());
         let (records, store) = (Records::default(), store.clone());
         let keeper = Keeper { store, cell: publisher.cell(), records: records.clone(), failover };

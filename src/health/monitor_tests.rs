@@ -9,7 +9,7 @@ use super::*;
 use crate::health::check::{Class, Seen};
 use crate::health::probe::Reply;
 use crate::health::request::Checks;
-use crate::snapshot::reload::Publisher;
+use crate::snapshot::reload::{Past, Publisher};
 use crate::upstream::breaker::Standing;
 
 const OFF: Duration = Duration::from_millis(100);
@@ -64,7 +64,8 @@ impl House {
         std::fs::write(&path, &text).expect("the directory is ours");
         let loaded = crate::config::load_bytes(&path, text.as_bytes());
         let events = Events::new();
-        let publisher = Publisher::open(loaded, events.clone(), [7; 32]).await.expect("a valid file");
+        let past = Past { salt: [7; 32], ..Past::default() };
+        let publisher = Publisher::open(loaded, past, events.clone()).await.expect("a valid file");
         let (checks, orders) = Checks::channel();
         let (view, failover) = watch::channel(View::default());
         let (cell, records) = (publisher.cell(), Records::default());

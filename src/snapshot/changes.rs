@@ -23,6 +23,12 @@ pub struct Changes {
     pub restart_required: Vec<&'static str>,
     /// Endpoints, as `PROFILE/ID`, whose health starts anew: their address or their key is another one.
     pub endpoints_reset: Vec<String>,
+    /// Endpoints that only the new file has.
+    pub endpoints_added: Vec<String>,
+    /// Endpoints that only the old file has.
+    pub endpoints_removed: Vec<String>,
+    /// Endpoints that both have, and not the same.
+    pub endpoints_changed: Vec<String>,
 }
 
 impl Changes {
@@ -42,8 +48,21 @@ pub fn changes(old: &Config, new: &Config) -> Changes {
     words.extend(clients(old, new));
     words.extend(differences(&hot(old), &hot(new)));
     words.extend((old.notify != new.notify).then(|| "notify changed".to_owned()));
-    let reset = after.iter().filter(|(name, new)| before.get(*name).is_some_and(|old| resets(old, new)));
-    Changes { words, restart_required: cold(old, new), endpoints_reset: reset.map(|(name, _)| name.clone()).collect() }
+    let both = || after.iter().filter_map(|(name, new)| Some((name, *before.get(name)?, *new)));
+    let only = |these: &Named<'_, EndpointFields>, others: &Named<'_, EndpointFields>| {
+        these.keys().filter(|name| !others.contains_key(*name)).cloned().collect()
+    };
+    let differing = |differ: fn(&EndpointFields, &EndpointFields) -> bool| {
+        both().filter(|(_, old, new)| differ(old, new)).map(|(name, ..)| name.clone()).collect()
+    };
+    Changes {
+        words,
+        restart_required: cold(old, new),
+        endpoints_reset: differing(resets),
+        endpoints_added: only(&after, &before),
+        endpoints_removed: only(&before, &after),
+        endpoints_changed: differing(|old, new| old != new),
+    }
 }
 
 /// Keys whose value in `new` needs a restart of a proxy that was started with `old`.

@@ -3,6 +3,7 @@
 //! A request loads the snapshot once and keeps it to its end; a reload or a switch of the active profile publishes
 //! another one by a single store. What lives longer than a snapshot (state of endpoints and keys) is adopted by identity.
 
+pub mod accepted;
 pub mod build;
 pub mod cell;
 pub mod changes;

@@ -21,10 +21,12 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use self::control::Order;
 pub use self::control::{Control, Rejection, ReloadStatus, Switch, Verdict};
 use self::news::news;
+use super::accepted::{Accepted, Revision};
 use super::build::{Inputs, build};
 use super::changes::{changes, cold};
 use super::secrets::{Resolved, Secrets, Unresolved};
@@ -36,6 +38,8 @@ use crate::telemetry::event::{Event, Events};
 use crate::upstream::endpoint::EndpointId;
 use crate::upstream::profile::Profile;
 
+/// How long keeping an accepted file may hold up the next one.
+const KEEPING: Duration = Duration::from_secs(1);
 /// How long a reload waits for programs that print keys.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// More changes are only counted.
@@ -56,26 +60,54 @@ pub struct Publisher {
     control: Control,
     /// What hashes of secrets are salted with.
     salt: [u8; 32],
+    /// Where accepted files are kept.
+    accepted: Option<Accepted>,
+    /// The first file, until it is kept.
+    unkept: Option<Arc<str>>,
+}
+
+/// What is known of an instance from before this process.
+#[derive(Default)]
+pub struct Past {
+    /// Where accepted files are kept; without it none is.
+    pub accepted: Option<Accepted>,
+    /// The newest of them.
+    pub latest: Option<Revision>,
+    /// The file to open is that one, because the real one is not valid.
+    pub last_good: bool,
+    /// What its hashes of secrets are salted with.
+    pub salt: [u8; 32],
+}
+
+impl Past {
+    /// The generation of the file with this SHA-256.
+    fn generation(&self, sha256: &str) -> u64 {
+        self.latest.as_ref().map_or(1, |latest| latest.number + u64::from(latest.sha256 != sha256))
+    }
 }
 
 impl Publisher {
-    /// Builds the first snapshot from `loaded`, waiting for programs that print keys. `salt` is that of the instance's hashes.
-    /// Gives a file with errors back.
-    pub async fn open(mut loaded: Loaded, events: Events, salt: [u8; 32]) -> Result<Self, Box<Loaded>> {
+    /// Builds the first snapshot from `loaded`, waiting for programs that print keys. Gives a file with errors back.
+    pub async fn open(mut loaded: Loaded, past: Past, events: Events) -> Result<Self, Box<Loaded>> {
         let Some(config) = loaded.config.take().map(Arc::new) else { return Err(Box::new(loaded)) };
         let mut secrets = Secrets::new(&loaded.path);
         let mut watch = Watch::new(&loaded.path, secrets.files(&config));
         watch.assume(Bytes::copy_from_slice(loaded.text.as_bytes()));
         let resolved = secrets.resolve(&config).await;
         let path: Arc<Path> = loaded.path.as_path().into();
-        let first = assemble(&config, &resolved, &loaded.sha256, 1, salt, None);
+        let generation = past.generation(&loaded.sha256);
+        let first = assemble(&config, &resolved, &loaded.sha256, generation, past.salt, None);
         let (orders, received) = mpsc::unbounded_channel();
-        let status = watch::Sender::new(ReloadStatus::new(&first));
+        let last_good = past.last_good.then_some(generation);
+        let status = watch::Sender::new(ReloadStatus { last_good, ..ReloadStatus::new(&first) });
         let control = Control { nudge: watch.nudge(), orders, status: status.subscribe() };
         warn(&resolved, &Resolved::default());
         warn_of_clients(&config, &resolved, &Resolved::default());
         tell(&events, news(None, &first));
         let cell = SnapshotCell::new(first);
+        let salt = past.salt;
+        let known = past.latest.is_some_and(|latest| latest.sha256 == loaded.sha256);
+        let (accepted, unkept) = (past.accepted, (!known).then(|| Arc::clone(&loaded.text)));
         Ok(Self {
             path,
             watch,
@@ -88,6 +120,8 @@ impl Publisher {
             orders: received,
             control,
             salt,
+            accepted,
+            unkept,
         })
     }
 
@@ -123,6 +157,9 @@ impl Publisher {
     /// Publishes until `stop`. Programs under way end with it.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
+        if let Some(text) = self.unkept.take() {
+            self.keep(text).await;
+        }
         loop {
             tokio::select! {
                 () = &mut stop => return,
@@ -152,7 +189,7 @@ impl Publisher {
             self.reject(Some(&loaded.sha256), rejection(&loaded));
             return false;
         };
-        if loaded.sha256 == *self.cell.load().sha256 {
+        if loaded.sha256 == *self.cell.load().sha256 && self.status.borrow().last_good.is_none() {
             self.unchanged(nudged);
             return false;
         }
@@ -197,6 +234,25 @@ impl Publisher {
             });
             publisher.tell_reloaded(changes(&before.config, &after.config).words);
         });
+        self.keep(Arc::clone(&loaded.text)).await;
+    }
+
+    /// Keeps the file that runs. If that fails, or takes too long, the log says so and everything goes on.
+    async fn keep(&self, text: Arc<str>) {
+        let Some(accepted) = self.accepted.clone() else { return };
+        let (number, sha256, at) = {
+            let status = self.status.borrow();
+            (status.generation, status.sha256.clone(), status.accepted)
+        };
+        let revision = Revision { number, at, sha256 };
+        let keeping = tokio::task::spawn_blocking(move || accepted.keep(&revision, &text));
+        let why = match timeout(KEEPING, keeping).await {
+            Ok(Ok(Ok(()))) => return,
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the disk did not answer in time".to_owned(),
+        };
+        tracing::warn!(generation = number, error = why, "the accepted file is not kept for `qcc config history`");
     }
 
     /// Looks up secrets and certificates again, and publishes if they differ.
@@ -289,6 +345,7 @@ impl ReloadStatus {
             mode: Mode::default(),
             restart_required: Vec::new(),
             rejected: None,
+            last_good: None,
             verdicts: VecDeque::new(),
         }
     }

@@ -22,6 +22,7 @@ mod guard;
 mod harness;
 mod headers;
 mod health;
+mod history;
 mod hold;
 mod house;
 mod import;

@@ -42,6 +42,7 @@ pub(super) fn view(proxy: &Proxy) -> Reload {
         source: status.mode.as_str().to_owned(),
         restart_required: status.restart_required.iter().map(|key| (*key).to_owned()).collect(),
         rejected: status.rejected.as_ref().map(Into::into),
+        last_good: status.last_good,
     }
 }
 

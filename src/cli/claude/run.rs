@@ -209,7 +209,13 @@ fn running(path: &File, config: &Config) -> Option<String> {
 
 /// Its log would be written over what the command shows: it has none.
 fn start(config: &File) -> Result<Running, StartError> {
-    app::start(app::Options { config: config.to_owned(), log: None, events: Events::new(), signals: false, sole: true })
+    app::start(app::Options {
+        config: config.to_owned(),
+        log: None,
+        events: Events::new(),
+        sole: true,
+        ..app::Options::default()
+    })
 }
 
 fn address(url: &str) -> Option<SocketAddr> {

@@ -94,19 +94,44 @@ fn carry_out(
     facts: &Map<String, Value>,
     first: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<ExitCode, Failure> {
-    let patch = sheet.plan(edits)?;
+    finish(sheet, &sheet.plan(edits)?, args, facts, first)
+}
+
+/// Makes the file say `text`, as an edit does.
+pub(super) fn become_text(
+    sheet: &Sheet,
+    text: &str,
+    args: &EditArgs,
+    facts: &Map<String, Value>,
+) -> Result<ExitCode, Failure> {
+    finish(sheet, &sheet.becoming(text)?, args, facts, || Ok(()))
+}
+
+/// What differs between two texts of the file, as a patch that names it.
+pub(super) fn difference(sheet: &Sheet, before: &str, after: &str) -> String {
+    let patch = Patch { before: before.into(), after: after.to_owned(), diagnostics: Vec::new() };
+    patch.diff(&report::name(sheet.path()), true)
+}
+
+fn finish(
+    sheet: &Sheet,
+    patch: &Patch,
+    args: &EditArgs,
+    facts: &Map<String, Value>,
+    first: impl FnOnce() -> Result<(), Failure>,
+) -> Result<ExitCode, Failure> {
     let withheld = !args.show_secrets && patch.withholds();
-    let diff = report::diff(sheet, &patch, args.show_secrets);
+    let diff = report::diff(sheet, patch, args.show_secrets);
     if let Some(path) = &args.patch_out {
         save(path, &diff, withheld)?;
     }
     if !args.dry_run {
         first()?;
-        write(sheet, &patch)?;
+        write(sheet, patch)?;
     }
-    let report = report::Report { sheet, patch: &patch, diff: &diff, written: !args.dry_run, withheld };
+    let report = report::Report { sheet, patch, diff: &diff, written: !args.dry_run, withheld };
     let wait = !(args.dry_run || args.no_wait || patch.is_empty());
-    let hear = || if wait { verdict::hear(sheet.path(), &patch) } else { None };
+    let hear = || if wait { verdict::hear(sheet.path(), patch) } else { None };
     Ok(if args.json { report.json(facts, hear()) } else { report.print(hear) })
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::{Endpoint, Failure, cwd, find};
-use crate::config::{Config, Loaded, load, load_bytes, secrets};
+use crate::config::{Config, Loaded, Severity, load, load_bytes, secrets};
 use crate::patch::{self, Edit, Patch, PatchError, Step};
 
 /// A file that was read, and what it says as written. A file with errors can be repaired by edits, so none is refused here.
@@ -72,6 +72,25 @@ impl Sheet {
     /// Its text.
     pub(in crate::cli) fn text(&self) -> &str {
         &self.loaded.text
+    }
+
+    /// SHA-256 of its bytes, in hex.
+    pub(in crate::cli) fn sha256(&self) -> &str {
+        &self.loaded.sha256
+    }
+
+    /// The change that makes it say `text`, which has to be valid.
+    pub(super) fn becoming(&self, text: &str) -> Result<Patch, Failure> {
+        let mark = if self.loaded.bom { "\u{FEFF}" } else { "" };
+        let after = format!("{mark}{text}");
+        let result = load_bytes(&self.loaded.path, after.as_bytes());
+        if result.config.is_none() {
+            let errors: Vec<_> =
+                result.diagnostics.into_iter().filter(|each| each.severity == Severity::Error).collect();
+            return Err(PatchError::Invalid(errors).into());
+        }
+        let before = format!("{mark}{}", self.loaded.text).into();
+        Ok(Patch { before, after, diagnostics: result.diagnostics })
     }
 
     /// Whether something in it refers to the variable `name`.

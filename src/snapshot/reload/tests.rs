@@ -38,7 +38,8 @@ impl Running {
         fs::write(&path, text).expect("writable");
         let events = Events::new();
         let heard = events.listen();
-        let opened = Publisher::open(config::load(&path), events, [7; 32]).await;
+        let past = Past { salt: [7; 32], ..Past::default() };
+        let opened = Publisher::open(config::load(&path), past, events).await;
         let publisher = opened.map_err(|loaded| loaded.report(false)).expect("a valid file");
         let (cell, control) = (publisher.cell(), publisher.control());
         let (stop, stopped) = oneshot::channel::<()>();
@@ -144,7 +145,7 @@ async fn a_comment_is_a_generation_without_changes() {
 #[tokio::test]
 async fn a_file_that_was_wrong_from_the_start_is_given_back() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let opened = Publisher::open(config::load(&dir.path().join("qcc.yaml")), Events::new(), [7; 32]).await;
+    let opened = Publisher::open(config::load(&dir.path().join("qcc.yaml")), Past::default(), Events::new()).await;
     assert!(opened.is_err_and(|loaded| loaded.unread()));
 }
 

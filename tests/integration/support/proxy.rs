@@ -183,6 +183,17 @@ impl Proxy {
         self.setup.clone().start_or_exit().await
     }
 
+    /// Starts another one on the same file, with these arguments.
+    pub(crate) async fn again_with(&self, arguments: &[&str]) -> Result<Self, Option<i32>> {
+        self.setup.clone().start_with(arguments).await
+    }
+
+    /// Where it keeps accepted files.
+    pub(crate) fn accepted(&self) -> PathBuf {
+        let folder = self.setup.dir.path().join("home/state/qcc").join(qcc::config::instance_id(&self.path));
+        folder.join("accepted")
+    }
+
     /// Kills it in the middle of whatever it does, and starts another one on the same file.
     pub(crate) async fn killed_and_again(mut self) -> Self {
         self.signal(Signal::KILL);
