@@ -132,7 +132,8 @@ impl Desk {
 async fn work(site: Site, mut dealt: mpsc::UnboundedReceiver<Dealt>, mut dismissed: watch::Receiver<bool>) {
     let Site { shared, queue, own, tls, phase, in_flight, buffered } = site;
     let client = Client::new(own);
-    let worker = Worker { shared, client: client.clone(), picker: RefCell::new(Picker::new(fastrand::u64(..))) };
+    let picker = RefCell::new(Picker::new(fastrand::u64(..)));
+    let worker = Rc::new(Worker { shared, client: client.clone(), picker });
     let door = Rc::new(Door { worker, queue, in_flight, buffered });
     let attend = |dealt| attend(Rc::clone(&door), dealt, tls.clone(), phase.clone());
     let mut connections = JoinSet::new();

@@ -38,7 +38,14 @@ pub enum Body {
     Full(Option<Bytes>),
     /// An endpoint's answer.
     Relay(Box<Relay>),
+    /// What was made of one.
+    Made(Pin<Box<dyn Made>>),
 }
+
+/// A body that was made elsewhere.
+pub trait Made: HttpBody<Data = Bytes, Error = Cut> + fmt::Debug {}
+
+impl<B: HttpBody<Data = Bytes, Error = Cut> + fmt::Debug> Made for B {}
 
 impl Body {
     /// A body of the proxy's own.
@@ -67,6 +74,7 @@ impl HttpBody for Body {
         match self.get_mut() {
             Self::Full(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Self::Relay(relay) => relay.poll(cx),
+            Self::Made(body) => body.as_mut().poll_frame(cx),
         }
     }
 
@@ -74,13 +82,14 @@ impl HttpBody for Body {
         match self {
             Self::Full(text) => text.is_none(),
             Self::Relay(relay) => relay.phase == Phase::Ended && !relay.cut,
+            Self::Made(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
-            Self::Relay(_) => SizeHint::default(),
+            Self::Relay(_) | Self::Made(_) => SizeHint::default(),
         }
     }
 }

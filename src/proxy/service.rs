@@ -36,7 +36,7 @@ const TURN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Door {
     /// Who carries requests on.
-    pub worker: Worker,
+    pub worker: Rc<Worker>,
     /// What becomes of those nobody can answer, of all workers.
     pub queue: Arc<Queue>,
     /// Requests in flight, of all workers.

@@ -391,7 +391,8 @@ mod tests {
         let book = book(State::Dead, at(0));
         assert_eq!(book.retriable().len(), 1);
         book.retry("one", at(3));
-        assert_eq!(book.next(at(3)).expect("it is due").retries, 0);
+        let claim = book.next(at(3)).expect("it is due");
+        assert_eq!(claim.retries, 0);
         book.clear(Some(State::Waiting));
         assert!(book.knows("s"), "it is running");
         book.clear(None);

@@ -11,24 +11,28 @@
 //! - `reuse`: a request that comes again is known by its `twin`, takes its entry over, waits for the try that is under way,
 //!   or gets the answer in its `form`. The `book` knows who tries what: nothing is paid for twice.
 //!
-//! Nothing is sent to the client while its request waits: the answer keeps its status and its headers.
+//! Nothing is sent to the client while its request waits, unless the file asks for `pings`: the answer keeps its status and
+//! its headers.
 
 mod book;
 mod entry;
 mod form;
 pub mod hold;
+mod pings;
 mod reuse;
 mod schedule;
 mod shelf;
 mod twin;
 pub mod worker;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Response};
 
 use self::book::Claim;
 use self::hold::{Line, Stay};
+use self::pings::Waiting;
 use self::reuse::{Reunion, reunite};
 use self::shelf::Shelf;
 use self::twin::{Twin, fingerprint};
@@ -133,8 +137,8 @@ fn now() -> i64 {
 
 /// Gets `call` answered by somebody, now or as soon as somebody can, or says why nobody could.
 pub async fn answer(
-    queue: &Queue,
-    worker: &Worker,
+    queue: &Arc<Queue>,
+    worker: &Rc<Worker>,
     snapshot: Arc<Snapshot>,
     call: Call,
     journal: Journal,
@@ -142,6 +146,21 @@ pub async fn answer(
     if call.kind == Kind::Other {
         return dispatch::send(worker, snapshot, call, journal).await.unwrap_or_else(Unanswered::farewell);
     }
+    if snapshot.config.queue.hold_pings && call.facts.stream {
+        return Box::pin(pings::answer(queue, worker, snapshot, call, journal)).await;
+    }
+    settle(queue, worker, snapshot, call, journal, &Waiting::default()).await
+}
+
+/// The same for a message; `waiting` follows whether it waits in line.
+async fn settle(
+    queue: &Queue,
+    worker: &Worker,
+    snapshot: Arc<Snapshot>,
+    call: Call,
+    journal: Journal,
+    waiting: &Waiting,
+) -> Response<Body> {
     let config = Arc::clone(&snapshot.config);
     let known = config.queue.reuse && call.session.as_deref().is_some_and(|session| queue.shelf.book.knows(session));
     let reunion = match known.then(|| twin(&call, journal.record.client.as_ref())).flatten() {
@@ -154,10 +173,10 @@ pub async fn answer(
         Reunion::Mine(claim) => Some(claim),
         Reunion::Alone => None,
     };
-    match hold(queue, worker, snapshot, call, journal).await {
+    match hold(queue, worker, snapshot, call, journal, waiting).await {
         Ok(response) => {
             if let Some(claim) = claim.filter(|_| response.status().is_success()) {
-                queue.shelf.answered_live(claim).await;
+                Box::pin(queue.shelf.answered_live(claim)).await;
             }
             response
         }
@@ -172,6 +191,7 @@ async fn hold<'a>(
     snapshot: Arc<Snapshot>,
     call: Call,
     journal: Journal,
+    waiting: &Waiting,
 ) -> Result<Response<Body>, Unanswered<'a>> {
     let longest = snapshot.config.queue.hold.get();
     // Who comes later does not pass those who wait.
@@ -182,7 +202,10 @@ async fn hold<'a>(
     };
     let mut stay = Stay::new(longest);
     while let Err(unanswered) = sent {
-        sent = match Box::pin(queue.line.wait(unanswered, &worker.shared.cell, &mut stay)).await {
+        waiting.set(true);
+        let waited = Box::pin(queue.line.wait(unanswered, &worker.shared.cell, &mut stay)).await;
+        waiting.set(false);
+        sent = match waited {
             Ok(unanswered) => Box::pin(dispatch::again(unanswered)).await,
             // Who came in behind others and was never called has its first try.
             Err(unanswered) if unanswered.is_untried() => Box::pin(dispatch::again(unanswered)).await,

@@ -192,7 +192,7 @@ async fn collect(response: Response<Body>) -> Result<Answer, String> {
 }
 
 /// An answer that came compressed although it was not to.
-fn clear(headers: &mut HeaderMap, body: Vec<u8>) -> Result<Vec<u8>, String> {
+pub(super) fn clear(headers: &mut HeaderMap, body: Vec<u8>) -> Result<Vec<u8>, String> {
     let mut decoder = Decoder::of(headers);
     if decoder.is_identity() {
         return Ok(body);

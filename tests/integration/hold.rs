@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::client::read_until;
 use crate::support::config::{endpoint, in_order, with};
 use crate::support::{Client, Gate, Proxy, Refused, Reply, Request, Upstream, messages, profile};
 
@@ -166,4 +167,22 @@ async fn a_second_profile_that_comes_back_first_takes_those_who_wait() {
     let answer = proxy.send(&Request::messages(messages::ask(messages::MODEL, false))).await;
     assert_eq!(answer.assert_served().endpoint(), "b");
     assert_eq!((long.count(), short.count()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_stream_that_waits_long_is_opened_and_pinged_where_that_is_asked_for() {
+    let upstream = once(rested(27)).await;
+    let queue = "queue: { enabled: false, hold: 1m, hold_pings: true }";
+    let proxy = Proxy::start(&with(queue, &[in_order([upstream.url()])])).await;
+    let mut client = Client::h1(proxy.address).await;
+    let (began, request) = (Instant::now(), Request::stream().header("accept-encoding", "gzip"));
+    let mut response = client.begin(&request).await.expect("a head");
+    assert_eq!(
+        (response.status().as_u16(), response.headers()["content-type"].as_bytes().starts_with(b"text/event-stream")),
+        (200, true)
+    );
+    assert!((24_000..26_500).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    let text = read_until(response.body_mut(), "message_stop").await;
+    assert!(text.starts_with(b"event: ping"), "{text:?}");
+    assert_eq!(upstream.requests()[1].header("accept-encoding"), Some("identity"));
 }

@@ -428,3 +428,20 @@ async fn without_a_proxy_everything_works_but_what_has_to_send() {
     let status: serde_json::Value = serde_json::from_str(&text).expect("one document");
     assert_eq!((&status["enqueued"], &status["size"]), (&3.into(), &0.into()), "figures last");
 }
+
+#[tokio::test]
+async fn a_state_that_another_program_locks_is_not_waited_for_and_leaves_no_ghost() {
+    let upstream = Upstream::always(failing()).await;
+    let proxy = start(SLOW, &upstream).await;
+    queued(&proxy.send(&Request::stream()).await);
+    let other = rusqlite::Connection::open(proxy.state().join("state.db")).expect("the state is there");
+    other.execute_batch("BEGIN IMMEDIATE").expect("it is free");
+    let began = std::time::Instant::now();
+    let answer = proxy.send(&Request::stream()).await;
+    assert_eq!((answer.status, answer.header("qcc-not-queued")), (500, Some("storage-failed")), "{answer:?}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    other.execute_batch("ROLLBACK").expect("it is open");
+    in_time("it is kept again", async { while proxy.send(&Request::stream()).await.header("qcc-queued").is_none() {} })
+        .await;
+    assert_eq!(kept(&proxy).len(), 2, "what nobody was told of is not kept");
+}
