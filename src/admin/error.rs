@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use super::view::{Error, ErrorBody};
+use crate::store::Failure;
 
 /// An answer that is an error.
 #[derive(Debug)]
@@ -22,6 +23,11 @@ impl ApiError {
     /// The request makes no sense.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid-request", message)
+    }
+
+    /// State cannot be read.
+    pub(super) fn unreadable(why: &Failure) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "state-unreadable", format!("the state cannot be read: {why}"))
     }
 
     /// There is no such thing.

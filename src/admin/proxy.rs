@@ -7,6 +7,9 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
+use crate::failover::steering::Steering;
+use crate::health::records::Records;
+use crate::health::request::Checks;
 use crate::limit::Limit;
 use crate::proxy::serve::Phase;
 use crate::queue::Queue;
@@ -35,6 +38,12 @@ pub struct Proxy {
     pub events: Events,
     /// What lasts.
     pub store: Store,
+    /// Switching by hand.
+    pub steering: Steering,
+    /// What is known of checks.
+    pub records: Records,
+    /// Checks by hand.
+    pub checks: Checks,
     /// What waits and what is kept.
     pub queue: Arc<Queue>,
     /// Requests in flight.

@@ -41,6 +41,7 @@ mod restart;
 mod shutdown;
 mod sources;
 mod state;
+mod steering;
 mod stream_failure;
 mod support;
 mod validate;

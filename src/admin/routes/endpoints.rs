@@ -41,7 +41,7 @@ async fn reset(
 }
 
 /// The endpoint called `PROFILE/ID`, or `ID` where only one is.
-fn find<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Arc<Endpoint>, ApiError> {
+pub(super) fn find<'s>(snapshot: &'s Snapshot, name: &str) -> Result<&'s Arc<Endpoint>, ApiError> {
     let named = snapshot.endpoints().filter(|endpoint| *endpoint.id.id == *name || endpoint.id.to_string() == name);
     let mut named: Vec<&Arc<Endpoint>> = named.collect();
     match named.len() {

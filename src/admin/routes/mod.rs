@@ -1,6 +1,8 @@
 //! The routes, each with its description. Each noun has a file and adds its own to the [`Table`].
 
 mod endpoints;
+mod failover;
+mod health;
 mod queue;
 mod reload;
 mod status;
@@ -22,7 +24,15 @@ const LONGEST_BODY: usize = 64 << 10;
 
 /// Everything the API answers.
 pub(super) fn table(proxy: Arc<Proxy>) -> Router {
-    let nouns = [status::routes, reload::routes, stop::routes, endpoints::routes, queue::routes];
+    let nouns = [
+        status::routes,
+        reload::routes,
+        stop::routes,
+        endpoints::routes,
+        queue::routes,
+        failover::routes,
+        health::routes,
+    ];
     let table = nouns.into_iter().fold(Table::new(), |table, routes| routes(table)).finish();
     let unknown = || async { ApiError::unknown("there is no such route; `/v1/status` is one") };
     let method = || async {
