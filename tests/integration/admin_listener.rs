@@ -74,12 +74,13 @@ async fn the_token_stays_the_same_and_one_for_all_to_see_is_none() {
     let (mut first, _, token) = start(&upstream).await;
     first.post("/v1/stop", "").await;
     assert_eq!(first.exit().await, Some(0));
-    let second = first.again().await.expect("it listens");
+    let mut second = first.again().await.expect("it listens");
     let file = second.status().await["admin"]["token_file"].as_str().expect("there is one").to_owned();
     assert_eq!(std::fs::read_to_string(&file).expect("ours").trim(), token);
 
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).expect("ours");
-    drop(second);
+    second.post("/v1/stop", "").await;
+    assert_eq!(second.exit().await, Some(0));
     let third = first.again().await.expect("it serves all the same");
     third.wait_log("no admin listener").await;
     assert_eq!(third.status().await["admin"], Value::Null);

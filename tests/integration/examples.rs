@@ -58,7 +58,7 @@ fn the_defaults_shown_in_the_readme_are_the_defaults() {
     let shown = loaded.config.expect("it is valid");
     let expected = qcc::config::Config { profiles: shown.profiles.clone(), ..Default::default() };
     assert_eq!(shown, expected);
-    for section in ["server", "failover", "retry", "timeouts", "log"] {
+    for section in ["server", "failover", "retry", "timeouts", "health", "queue", "log"] {
         let text = serde_json::to_value(&expected).expect("serialises")[section].clone();
         for key in text.as_object().expect("a section").keys() {
             assert!(block.contains(&format!("{key}:")), "the README does not show {section}.{key}");
