@@ -1,7 +1,9 @@
 //! The background thread: wires everything, runs what is not a request, and sees everything end.
 
 use std::cell::RefCell;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -17,7 +19,7 @@ use super::past;
 use super::signal::{self, Signals};
 use super::upkeep::{self, Upkeep};
 use super::worker::{Crew, Site};
-use super::{Options, StartError, advance, history};
+use super::{Options, StartError, advance, history, supervisor};
 use crate::admin;
 use crate::admin::socket::Door;
 use crate::config::model::ServerTls;
@@ -60,7 +62,7 @@ pub(super) struct Wired {
     pub(super) tls: bool,
     pub(super) events: Events,
     pub(super) cell: SnapshotCell,
-    pub(super) lock: Option<Lock>,
+    pub(super) lock: Option<Arc<Lock>>,
 }
 
 impl Background {
@@ -90,12 +92,17 @@ impl Background {
         let signals = self.options.signals.then(Signals::open).transpose().map_err(StartError::Signals);
         let bell = publisher.cell().load().bell.clone();
         let queue = Arc::new(Queue::open(bell, store.clone(), self.options.events.clone()).await);
-        match signals.and_then(|signals| Ok((signals, self.build(&publisher, instance, store, &queue, &kept)?))) {
+        match signals.and_then(|signals| Ok((signals, self.build(&publisher, instance, store, &queue, &kept, lock)?))) {
             Ok((signals, proxy)) => {
-                self.answer(Ok(proxy.wired(lock)));
+                self.answer(Ok(proxy.wired(&self.options)));
                 proxy.run(publisher, self.options.log, signals).await;
             }
-            Err(error) => self.answer(Err(error)),
+            Err(error) => {
+                if self.options.log_file {
+                    tracing::error!(report = %error, "not started");
+                }
+                self.answer(Err(error));
+            }
         }
     }
 
@@ -114,7 +121,8 @@ impl Background {
         let resumed = tokio::task::spawn_blocking(move || past::resume(loaded, place.as_ref(), use_last_good)).await;
         let (loaded, past) = resumed.map_err(|_| StartError::Panicked)?;
         // Before anything else is done for the file: a secret's program may have effects.
-        let lock = lock(instance.clone().filter(|_| loaded.config.is_some())).await?;
+        let log = self.options.log.clone().filter(|_| self.options.log_file);
+        let lock = lock(instance.clone().filter(|_| loaded.config.is_some()), log).await?;
         let place = instance.clone().filter(|_| loaded.config.is_some());
         let store = tokio::task::spawn_blocking(move || store(place.as_ref())).await;
         let store = store.map_err(|_| StartError::Panicked)??;
@@ -131,6 +139,7 @@ impl Background {
         store: Store,
         queue: &Arc<Queue>,
         kept: &Kept,
+        lock: Option<Lock>,
     ) -> Result<Proxy, StartError> {
         let cell = publisher.cell();
         let config = Arc::clone(&cell.load().config);
@@ -179,23 +188,34 @@ impl Background {
             tls: site.tls.is_some(),
             crew,
             upkeep,
+            lock: lock.map(Arc::new),
         })
     }
 }
 
-/// The file's lock; without a place for it the proxy runs all the same.
-async fn lock(instance: Option<Instance>) -> Result<Option<Lock>, StartError> {
+/// The file's lock; without a place for it the proxy runs all the same, unless its log belongs there too.
+async fn lock(instance: Option<Instance>, log: Option<Arc<LogHandle>>) -> Result<Option<Lock>, StartError> {
     let Some(instance) = instance else { return Ok(None) };
     let place = instance.clone();
     let taken = tokio::task::spawn_blocking(move || Lock::take(&place)).await;
-    match taken.map_err(|_| StartError::Panicked)? {
-        Ok(lock) => Ok(Some(lock)),
-        Err(LockError::Held(holder)) => Err(StartError::Held(Box::new(Held::new(&instance, holder)))),
-        Err(LockError::Unusable(state, error)) => {
+    match (taken.map_err(|_| StartError::Panicked)?, log) {
+        (Ok(lock), Some(log)) => match log_to_file(&log, &lock, instance.log()) {
+            Ok(()) => Ok(Some(lock)),
+            Err(error) => Err(StartError::Log(instance.state, error)),
+        },
+        (Ok(lock), None) => Ok(Some(lock)),
+        (Err(LockError::Held(holder)), _) => Err(StartError::Held(Box::new(Held::new(&instance, holder)))),
+        (Err(LockError::Unusable(state, error)), Some(_)) => Err(StartError::Log(state, error)),
+        (Err(LockError::Unusable(state, error)), None) => {
             tracing::warn!(%error, state = %state.display(), "no lock: a second proxy on this file goes unnoticed");
             Ok(None)
         }
     }
+}
+
+fn log_to_file(log: &LogHandle, lock: &Lock, path: PathBuf) -> io::Result<()> {
+    log.turn_to(&path)?;
+    lock.say(|own| own.log = Some(path))
 }
 
 /// The file's state; a proxy that is not the file's one leaves nothing behind.
@@ -267,12 +287,22 @@ struct Proxy {
     tls: bool,
     crew: Crew,
     upkeep: Upkeep,
+    lock: Option<Arc<Lock>>,
 }
 
 impl Proxy {
-    fn wired(&self, mut lock: Option<Lock>) -> Wired {
+    fn wired(&self, options: &Options) -> Wired {
         let (events, cell) = (self.shared.events.clone(), self.shared.cell.clone());
-        if let Some(Err(error)) = lock.as_mut().map(|lock| lock.tell(self.urls())) {
+        let lock = self.lock.clone();
+        let urls = self.urls();
+        let said = lock.as_ref().map(|lock| {
+            lock.say(|own| {
+                own.addresses = urls;
+                own.embedded = !options.signals;
+                own.use_last_good = options.use_last_good;
+            })
+        });
+        if let Some(Err(error)) = said {
             tracing::warn!(%error, "the lock does not say where the proxy listens");
         }
         Wired { addresses: self.addresses.clone(), tls: self.tls, events, cell, lock }
@@ -310,9 +340,9 @@ impl Proxy {
 
     async fn run(self, publisher: Publisher, log: Option<Arc<LogHandle>>, signals: Option<Signals>) {
         let control = publisher.control();
-        let mut tasks = JoinSet::new();
+        let (mut tasks, mut supervised) = (JoinSet::new(), JoinSet::new());
         let shown = self.shown(control.clone());
-        let Self { phase, heard, door, admin, store, shared, clerk, in_flight, listeners, crew, upkeep, .. } = self;
+        let Self { phase, heard, door, admin, store, shared, clerk, in_flight, listeners, crew, upkeep, lock, .. } = self;
         if let Some(shown) = shown.map(Arc::new) {
             door.map(|door| tasks.spawn(admin::serve(door, Arc::clone(&shown))));
             for listener in admin {
@@ -321,6 +351,7 @@ impl Proxy {
         }
         if let Some(signals) = signals {
             tasks.spawn(signals.follow(phase.clone(), control.clone()));
+            supervised.spawn(supervisor::report(control.status(), phase.subscribe(), shared.cell.clone()));
         }
         if let Some(log) = log {
             tasks.spawn(follow_log(log, shared.events.clone(), shared.cell.clone()));
@@ -336,11 +367,13 @@ impl Proxy {
             acceptors.spawn(Acceptor { listener, crew: Arc::clone(&crew), cell: shared.cell.clone() }.run());
         }
         let mut publisher = pin!(publisher.run(reached(phase.subscribe(), Phase::Ending)));
-        let mut drained = pin!(drain(&phase, &shared, &in_flight, acceptors, crew));
+        let mut drained = pin!(drain(&phase, &shared, &in_flight, acceptors, crew, lock));
         tokio::select! {
             () = &mut drained => {}
             () = &mut publisher => drained.await,
         }
+        // It ends by itself, with the word that this is the end.
+        while supervised.join_next().await.is_some() {}
         tasks.shutdown().await;
         keeper.finish().await;
     }
@@ -353,6 +386,7 @@ async fn drain(
     in_flight: &Limit,
     mut acceptors: JoinSet<()>,
     crew: Arc<Crew>,
+    lock: Option<Arc<Lock>>,
 ) {
     reached(phase.subscribe(), Phase::Draining).await;
     acceptors.shutdown().await;
@@ -362,6 +396,7 @@ async fn drain(
         tokio::select! {
             () = crew.left() => true,
             () = reached(phase.subscribe(), Phase::Ending) => false,
+            () = tell_draining(lock.as_deref(), in_flight) => false,
         }
     };
     if tokio::time::timeout(limit, left).await == Ok(true) {
@@ -372,6 +407,16 @@ async fn drain(
     }
     advance(phase, Phase::Ending);
     crew.left().await;
+}
+
+/// Keeps saying in the lock how many requests are left; never ends.
+async fn tell_draining(lock: Option<&Lock>, in_flight: &Limit) {
+    let mut beat = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        beat.tick().await;
+        // It is told to who asks; nothing depends on it.
+        drop(lock.map(|lock| lock.say(|own| own.draining = Some(in_flight.used()))));
+    }
 }
 
 async fn reached(mut phase: watch::Receiver<Phase>, at_least: Phase) {

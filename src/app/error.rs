@@ -17,6 +17,8 @@ pub enum StartError {
     Config(String),
     /// Another process runs this file, or uses its state.
     Held(Box<Held>),
+    /// The state directory cannot be written, and the log belongs there.
+    Log(PathBuf, io::Error),
     /// An address cannot be listened on.
     Listen(ListenError),
     /// `admin.listen` cannot be listened on.
@@ -42,6 +44,11 @@ impl fmt::Display for StartError {
         match self {
             Self::Config(report) => f.write_str(report.trim_end()),
             Self::Held(held) => held.fmt(f),
+            Self::Log(path, error) => write!(
+                f,
+                "`{}` cannot be written: {error}\n  its log belongs there: choose another place by `state: {{ dir: PATH }}`, or run in the foreground",
+                path.display()
+            ),
             Self::Listen(error) => error.fmt(f),
             // The same words, about another key.
             Self::Admin(error) => f.write_str(&error.to_string().replace("server.listen", "admin.listen")),

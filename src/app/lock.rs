@@ -11,12 +11,14 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::supervisor;
 use crate::config::Instance;
 
 /// Name of the file in the state directory.
@@ -40,6 +42,38 @@ pub struct Holder {
     /// Where it listens, such as `http://127.0.0.1:7860`; empty until it does.
     #[serde(default)]
     pub addresses: Vec<String>,
+    /// Its log file, if it is in the background.
+    #[serde(default)]
+    pub log: Option<PathBuf>,
+    /// Requests it still finishes, if it is stopping.
+    #[serde(default)]
+    pub draining: Option<u64>,
+    /// Whether it is part of another command, such as `qcc run`, and ends with that.
+    #[serde(default)]
+    pub embedded: bool,
+    /// Whether it may start from the last accepted file, which a restart keeps.
+    #[serde(default)]
+    pub use_last_good: bool,
+    /// Whether a supervisor started it, such as systemd.
+    #[serde(default)]
+    pub supervised: bool,
+}
+
+impl Holder {
+    /// This process, with `config`.
+    fn own(config: PathBuf) -> Self {
+        Self {
+            pid: std::process::id(),
+            started: SystemTime::now(),
+            config,
+            addresses: Vec::new(),
+            log: None,
+            draining: None,
+            embedded: false,
+            use_last_good: false,
+            supervised: supervisor::is_there(),
+        }
+    }
 }
 
 impl fmt::Display for Holder {
@@ -62,7 +96,7 @@ pub enum LockError {
 #[derive(Debug)]
 pub struct Lock {
     file: File,
-    holder: Holder,
+    holder: Mutex<Holder>,
 }
 
 impl Lock {
@@ -73,22 +107,24 @@ impl Lock {
         if !take(&file).map_err(unusable)? {
             return Err(LockError::Held(read(&file)));
         }
-        let (pid, started, config) = (std::process::id(), SystemTime::now(), instance.config.clone());
-        let lock = Self { file, holder: Holder { pid, started, config, addresses: Vec::new() } };
-        lock.write().map_err(unusable)?;
+        let lock = Self { file, holder: Mutex::new(Holder::own(instance.config.clone())) };
+        lock.say(|_| ()).map_err(unusable)?;
         Ok(lock)
     }
 
-    /// Says where the proxy listens.
-    pub fn tell(&mut self, addresses: Vec<String>) -> io::Result<()> {
-        self.holder.addresses = addresses;
-        self.write()
+    /// What it says of this process.
+    pub fn holder(&self) -> Holder {
+        self.holder.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Nothing is left of what stood there: a number of another process is worse than none.
-    fn write(&self) -> io::Result<()> {
+    /// Changes what it says.
+    ///
+    /// Nothing is left of what stood there: the number of another process is worse than none.
+    pub fn say(&self, change: impl FnOnce(&mut Holder)) -> io::Result<()> {
+        let mut holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut holder);
         self.file.set_len(0)?;
-        self.file.write_all_at(&serde_json::to_vec(&self.holder)?, 0)
+        self.file.write_all_at(&serde_json::to_vec(&*holder)?, 0)
     }
 }
 
@@ -170,8 +206,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let instance = instance(dir.path());
         assert_eq!(holder(&instance.state).expect("nothing is there"), None);
-        let mut first = Lock::take(&instance).expect("it is free");
-        first.tell(vec!["http://127.0.0.1:1".to_owned()]).expect("it is ours");
+        let first = Lock::take(&instance).expect("it is free");
+        first.say(|own| own.addresses = vec!["http://127.0.0.1:1".to_owned()]).expect("it is ours");
         let Err(LockError::Held(Some(held))) = Lock::take(&instance) else { panic!("two hold it") };
         assert_eq!((held.pid, &held.config), (std::process::id(), &instance.config));
         assert_eq!(held.addresses, ["http://127.0.0.1:1"]);
@@ -186,7 +222,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let instance = instance(dir.path());
         drop(create(&instance.state).expect("a file"));
-        let one = Holder { pid: 1, started: SystemTime::now(), config: instance.config.clone(), addresses: vec![] };
+        let one = Holder { pid: 1, ..Holder::own(instance.config.clone()) };
         for left in [serde_json::to_string(&one).expect("JSON"), "{ \"pid\": 1".to_owned()] {
             std::fs::write(instance.state.join(NAME), left).expect("a file");
             assert_eq!(holder(&instance.state).expect("a lock"), None);

@@ -13,6 +13,7 @@ mod history;
 pub mod lock;
 mod past;
 mod signal;
+mod supervisor;
 mod upkeep;
 mod worker;
 
@@ -26,7 +27,7 @@ use tokio::sync::watch;
 
 pub use error::StartError;
 
-use self::lock::Lock;
+use self::lock::{Holder, Lock};
 use crate::proxy::serve::Phase;
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::Events;
@@ -47,6 +48,8 @@ pub struct Options {
     pub sole: bool,
     /// Start from the last accepted file if this one is not valid.
     pub use_last_good: bool,
+    /// Log to the file's log file from the moment the lock is held. Needs `sole`.
+    pub log_file: bool,
 }
 
 /// A proxy that runs. Dropping it ends everything at once, and gives the file's lock back last.
@@ -62,7 +65,7 @@ pub struct Running {
     pub cell: SnapshotCell,
     phase: watch::Sender<Phase>,
     thread: Option<JoinHandle<()>>,
-    _lock: Option<Lock>,
+    lock: Option<Arc<Lock>>,
 }
 
 /// Starts a proxy on the file of `options`.
@@ -80,7 +83,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     match started.recv() {
         Ok(Ok(wired)) => {
             let background::Wired { addresses, tls, events, cell, lock } = wired;
-            Ok(Running { addresses, tls, events, cell, phase, thread: Some(thread), _lock: lock })
+            Ok(Running { addresses, tls, events, cell, phase, thread: Some(thread), lock })
         }
         Ok(Err(error)) => Err(error),
         Err(_) => Err(StartError::Panicked),
@@ -88,6 +91,11 @@ pub fn start(options: Options) -> Result<Running, StartError> {
 }
 
 impl Running {
+    /// What the file's lock says of this process, if it holds it.
+    pub fn holder(&self) -> Option<Holder> {
+        self.lock.as_ref().map(|lock| lock.holder())
+    }
+
     /// Takes no new requests and finishes those in progress, for as long as `server.drain` says.
     pub fn drain(&self) {
         advance(&self.phase, Phase::Draining);

@@ -5,7 +5,7 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::advance;
+use super::{advance, supervisor};
 use crate::proxy::serve::Phase;
 use crate::snapshot::reload::Control;
 
@@ -29,7 +29,10 @@ impl Signals {
             tokio::select! {
                 () = received(&mut self.terminate) => stop(&phase),
                 () = received(&mut self.interrupt) => stop(&phase),
-                () = received(&mut self.hangup) => control.reload(),
+                () = received(&mut self.hangup) => {
+                    supervisor::reloading().await;
+                    control.reload();
+                }
             }
         }
     }

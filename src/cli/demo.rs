@@ -29,7 +29,7 @@ use self::stage::{Stage, Traffic};
 use self::style::Palette;
 use crate::app;
 use crate::simulate;
-use crate::telemetry::{Events, log};
+use crate::telemetry::log;
 
 /// What can be typed after `qcc demo`.
 #[derive(Debug, Args)]
@@ -108,13 +108,7 @@ fn demo(args: &DemoArgs) -> Result<u32, DemoError> {
     // Beside a table that is redrawn, log lines would only be noise: the table says what they say.
     let live = !args.plain && is_capable_terminal();
     let log = (!live).then(|| Arc::new(log::init(&place.log())));
-    let options = app::Options {
-        config: place.path.clone(),
-        log,
-        events: Events::new(),
-        signals: false,
-        ..app::Options::default()
-    };
+    let options = app::Options { config: place.path.clone(), log, ..app::Options::default() };
     let stage = Stage::new(place, simulator, app::start(options).map_err(DemoError::App)?);
     stage.introduce(&ports.taken, palette()).map_err(DemoError::Io)?;
     let failed = runtime.block_on(stage.play(args.traffic(), live.then(palette))).map_err(DemoError::Io)?;

@@ -39,6 +39,11 @@ impl Instance {
         let socket = socket(&id, env, uid);
         Self { id, config, state, socket }
     }
+
+    /// The log file of a proxy in the background.
+    pub fn log(&self) -> PathBuf {
+        self.state.join("proxy.log")
+    }
 }
 
 fn state(config: &Path, id: &str, dir: Option<&Path>, env: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {

@@ -307,13 +307,24 @@ pub enum QueueStrategy {
 }
 
 /// What the proxy logs, and how.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// Least level that is logged.
     pub level: LogLevel,
     /// How lines are written.
     pub format: LogFormat,
+    /// Size at which the log file of a proxy in the background is put aside and a new one begun.
+    pub max_bytes: Size,
+    /// How many files put aside are kept, 1 to 1000.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_files: u32,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: LogLevel::default(), format: LogFormat::default(), max_bytes: Size::mib(10), max_files: 5 }
+    }
 }
 
 /// Level of log lines.

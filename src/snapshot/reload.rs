@@ -176,6 +176,9 @@ impl Publisher {
         if !refreshed && (also_changed || nudged) {
             self.refresh().await;
         }
+        if nudged {
+            self.status.send_modify(|status| status.asked += 1);
+        }
     }
 
     /// Takes in what the file holds now. Whether that was published.
@@ -228,8 +231,8 @@ impl Publisher {
         let restart_required = cold(&self.started, &config);
         self.publish(&config, resolved, &loaded.sha256, before.generation + 1, |publisher, after| {
             publisher.status.send_modify(|status| {
-                let verdicts = std::mem::take(&mut status.verdicts);
-                *status = ReloadStatus { mode, restart_required, verdicts, ..ReloadStatus::new(after) };
+                let (verdicts, asked) = (std::mem::take(&mut status.verdicts), status.asked);
+                *status = ReloadStatus { mode, restart_required, verdicts, asked, ..ReloadStatus::new(after) };
                 status.remember(status.sha256.clone(), Verdict::Accepted(after.generation));
             });
             publisher.tell_reloaded(changes(&before.config, &after.config).words);
@@ -347,6 +350,7 @@ impl ReloadStatus {
             rejected: None,
             last_good: None,
             verdicts: VecDeque::new(),
+            asked: 0,
         }
     }
 }

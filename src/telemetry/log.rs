@@ -4,9 +4,10 @@
 //! - libraries speak from `warn` up unless `QCC_LOG` says otherwise: their details can hold header values;
 //! - lines go to standard error through [`super::redact`]; colour only on a terminal and without `NO_COLOR`.
 //!
-//! It knows no files and no rotation: whoever runs the process in the background redirects standard error.
+//! In the background they go to a file instead, which is rotated ([`LogHandle::turn_to`]).
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +15,7 @@ use tracing::Subscriber;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
+use super::file::{LogFile, Rotation, move_streams};
 use super::sink::Sink;
 use super::text::Lines;
 use crate::config::model::{Log, LogFormat, LogLevel};
@@ -47,12 +49,14 @@ pub struct LogHandle {
     filter: Option<reload::Handle<EnvFilter, Registry>>,
     json: Arc<AtomicBool>,
     sink: Option<Sink>,
+    rotation: Arc<Rotation>,
 }
 
 impl LogHandle {
     /// Takes over level and format from a reloaded file.
     pub fn apply(&self, log: &Log) {
         self.json.store(log.format == LogFormat::Json, Ordering::Relaxed);
+        self.rotation.apply(log);
         if let Some(filter) = &self.filter {
             // It fails only when the subscriber is gone, and nobody logs then.
             drop(filter.reload(directives(log.level)));
@@ -66,8 +70,19 @@ impl LogHandle {
         }
     }
 
+    /// Logs to the file at `path` from now on; what the process itself prints stays where it is.
+    pub fn turn_to(&self, path: &Path) -> io::Result<()> {
+        let file = LogFile::open(path, Arc::clone(&self.rotation))?;
+        self.sink.as_ref().map_or(Ok(()), |sink| sink.turn_to(file))
+    }
+
+    /// Moves standard output and error of the process to the log file at `path` too: nobody is there to read them.
+    pub fn move_streams(&self, path: &Path) -> io::Result<()> {
+        move_streams(path, &self.rotation)
+    }
+
     fn silent() -> Self {
-        Self { filter: None, json: Arc::default(), sink: None }
+        Self { filter: None, json: Arc::default(), sink: None, rotation: Arc::default() }
     }
 }
 
@@ -89,7 +104,9 @@ pub(super) fn subscriber<W: Write + 'static>(
     let (filter, handle) = reload::Layer::new(fixed.unwrap_or_else(|| directives(log.level)));
     let lines = fmt::layer().with_ansi(colour).event_format(Lines::new(Arc::clone(&json), colour)).with_writer(writer);
     let subscriber = Registry::default().with(filter).with(lines);
-    (subscriber, LogHandle { filter: free.then_some(handle), json, sink: None })
+    let rotation = Arc::<Rotation>::default();
+    rotation.apply(log);
+    (subscriber, LogHandle { filter: free.then_some(handle), json, sink: None, rotation })
 }
 
 /// qcc speaks from `level` up, libraries from `warn` up.
@@ -115,7 +132,7 @@ mod tests {
     use crate::telemetry::redact::register;
 
     fn log(level: LogLevel, format: LogFormat) -> Log {
-        Log { level, format }
+        Log { level, format, ..Log::default() }
     }
 
     #[test]

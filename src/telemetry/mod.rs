@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod capture;
 pub mod event;
+mod file;
 mod lines;
 pub mod log;
 pub mod redact;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use super::file::LogFile;
 use super::redact::Redacted;
 
 /// Lines that may wait for the writer.
@@ -32,6 +33,7 @@ pub(super) struct Sink {
 enum Message {
     Line(Vec<u8>),
     Flush(SyncSender<()>),
+    Turn(Box<LogFile>),
 }
 
 impl Sink {
@@ -39,7 +41,7 @@ impl Sink {
     pub(super) fn new(out: impl Write + Send + 'static) -> io::Result<Self> {
         let (sink, messages) = Self::pair(WAITING);
         let dropped = Arc::clone(&sink.dropped);
-        let write = move || write_all(&messages, &dropped, Redacted(out));
+        let write = move || write_all(&messages, &dropped, Box::new(out));
         std::thread::Builder::new().name("qcc-log".to_owned()).spawn(write)?;
         Ok(sink)
     }
@@ -47,6 +49,12 @@ impl Sink {
     fn pair(waiting: usize) -> (Self, Receiver<Message>) {
         let (lines, messages) = sync_channel(waiting);
         (Self { lines, dropped: Arc::default() }, messages)
+    }
+
+    /// Writes to `file` what is handed over from now on.
+    pub(super) fn turn_to(&self, file: LogFile) -> io::Result<()> {
+        let gone = |_| io::Error::other("nothing writes the log");
+        self.lines.send(Message::Turn(Box::new(file))).map_err(gone)
     }
 
     /// Waits until the lines handed over so far are written, at most a second.
@@ -73,8 +81,8 @@ impl Write for Sink {
     }
 }
 
-fn write_all(messages: &Receiver<Message>, dropped: &AtomicU64, mut out: impl Write) {
-    let (mut text, mut flushed) = (Vec::new(), Vec::new());
+fn write_all(messages: &Receiver<Message>, dropped: &AtomicU64, out: Box<dyn Write>) {
+    let (mut out, mut text, mut flushed) = (Redacted(out), Vec::new(), Vec::new());
     while let Ok(first) = messages.recv() {
         if matches!(first, Message::Line(_)) {
             std::thread::sleep(GATHER);
@@ -83,6 +91,10 @@ fn write_all(messages: &Receiver<Message>, dropped: &AtomicU64, mut out: impl Wr
             match message {
                 Message::Line(line) => text.extend_from_slice(&line),
                 Message::Flush(done) => flushed.push(done),
+                Message::Turn(file) => {
+                    write(&mut out, &mut text);
+                    out = Redacted(file);
+                }
             }
         }
         let lost = dropped.swap(0, Ordering::Relaxed);
@@ -90,13 +102,17 @@ fn write_all(messages: &Receiver<Message>, dropped: &AtomicU64, mut out: impl Wr
             let told = format!("{lost} log lines were dropped: the log is read too slowly\n");
             text.extend_from_slice(told.as_bytes());
         }
-        // A standard error that fails has no better place to be told about, and nobody may wait for a flush any more.
-        let _ = out.write_all(&text).and_then(|()| out.flush());
-        text.clear();
+        write(&mut out, &mut text);
         for done in flushed.drain(..) {
             let _ = done.send(());
         }
     }
+}
+
+fn write(out: &mut impl Write, text: &mut Vec<u8>) {
+    // A log that cannot be written has no better place to be told about.
+    let _ = out.write_all(text).and_then(|()| out.flush());
+    text.clear();
 }
 
 #[cfg(test)]
@@ -111,10 +127,12 @@ mod tests {
         }
         let dropped = Arc::clone(&sink.dropped);
         drop(sink);
-        let mut out = Vec::new();
-        write_all(&messages, &dropped, &mut out);
-        let out = String::from_utf8(out).expect("text");
-        assert_eq!(out, "one\ntwo\n2 log lines were dropped: the log is read too slowly\n");
+        let (reader, writer) = io::pipe().expect("a pipe");
+        write_all(&messages, &dropped, Box::new(writer));
+        assert_eq!(
+            io::read_to_string(reader).expect("text"),
+            "one\ntwo\n2 log lines were dropped: the log is read too slowly\n"
+        );
     }
 
     #[test]

@@ -228,6 +228,9 @@ async fn a_command_gets_a_proxy_for_as_long_as_it_runs() {
     let address = address(&line(&mut child));
     Client::h1(address).await.send(&Request::unary()).await.assert_served();
     assert_eq!(upstream.only().values("x-api-key"), [key("a").as_str()]);
+    let stopped = desk.run(env!("CARGO_BIN_EXE_qcc"), &["proxy", "stop"], "");
+    assert_eq!(stopped.code, Some(2));
+    assert!(stopped.stderr.contains("`qcc run`"), "{}", stopped.stderr);
     assert_eq!(finish(child), Some(7));
     assert!(std::net::TcpStream::connect(address).is_err(), "it ended with the command");
 }

@@ -28,7 +28,6 @@ use crate::app::{self, Running, StartError, lock};
 use crate::cli::complete;
 use crate::cli::edit::{self, Failure, Sheet};
 use crate::config::{Config, Instance};
-use crate::telemetry::Events;
 
 /// How often it is seen whether somebody listens.
 const TICK: Duration = Duration::from_secs(1);
@@ -209,13 +208,7 @@ fn running(path: &File, config: &Config) -> Option<String> {
 
 /// Its log would be written over what the command shows: it has none.
 fn start(config: &File) -> Result<Running, StartError> {
-    app::start(app::Options {
-        config: config.to_owned(),
-        log: None,
-        events: Events::new(),
-        sole: true,
-        ..app::Options::default()
-    })
+    app::start(app::Options { config: config.to_owned(), sole: true, ..app::Options::default() })
 }
 
 fn address(url: &str) -> Option<SocketAddr> {

@@ -72,6 +72,7 @@ pub(super) fn sizes_are_not_zero(scope: &Scope<'_>, findings: &mut Vec<Finding>)
         (limits.request_body, ["server", "limits", "request_body"].as_slice()),
         (limits.buffered, &["server", "limits", "buffered"]),
         (scope.config.queue.max_bytes, &["queue", "max_bytes"]),
+        (scope.config.log.max_bytes, &["log", "max_bytes"]),
     ] {
         if size == Size(0) {
             let message = format!("`{}` must be larger than zero", keys[keys.len() - 1]);

@@ -91,6 +91,8 @@ pub struct ReloadStatus {
     pub restart_required: Vec<&'static str>,
     /// The last save, if it was not accepted.
     pub rejected: Option<Rejection>,
+    /// Reloads asked for by hand that are done, however they went.
+    pub asked: u64,
     /// The kept revision that runs because the file was not valid at the start.
     pub last_good: Option<u64>,
     /// The last files that were read, the newest last.

@@ -5,6 +5,7 @@
 pub(crate) mod api;
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod daemon;
 pub(crate) mod desk;
 pub(crate) mod gate;
 pub(crate) mod http1;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 pub(crate) use client::{Answer, Client, Request};
 pub(crate) use config::{endpoint, file, profile};
+pub(crate) use daemon::Daemon;
 pub(crate) use desk::Desk;
 pub(crate) use gate::Gate;
 pub(crate) use proxy::{Proxy, Setup};

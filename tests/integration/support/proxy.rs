@@ -45,7 +45,17 @@ impl Setup {
         self
     }
 
-    fn command(&self) -> Command {
+    /// Where its `qcc.yaml` is.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.path().join("qcc.yaml")
+    }
+
+    /// Where the state of its `qcc.yaml` is.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.path().join("home/state/qcc").join(qcc::config::instance_id(&self.path()))
+    }
+
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_qcc"));
         let home = self.dir.path().join("home");
         std::fs::create_dir_all(&home).expect("the directory is ours");

@@ -1,0 +1,64 @@
+//! `qcc proxy status`: whether the proxy of a file runs.
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use serde_json::json;
+
+use super::stop::counted;
+use super::{NOTHING, Site};
+use crate::app::lock::Holder;
+use crate::cli::stdout::print;
+
+/// How it is shown.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct StatusArgs {
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &StatusArgs, site: &Site) -> Result<ExitCode, String> {
+    let holder = site.holder()?;
+    let code = if holder.is_some() { ExitCode::SUCCESS } else { ExitCode::from(NOTHING) };
+    let text = if args.json { document(site, holder.as_ref()) } else { words(site, holder.as_ref()) };
+    Ok(print(&text, code))
+}
+
+fn document(site: &Site, holder: Option<&Holder>) -> String {
+    let document = match holder {
+        None => json!({ "running": false, "file": site.path }),
+        Some(holder) => json!({
+            "running": true,
+            "file": site.path,
+            "pid": holder.pid,
+            "started": humantime::format_rfc3339_seconds(holder.started).to_string(),
+            "uptime_seconds": uptime(holder).as_secs(),
+            "addresses": holder.addresses,
+            "log": holder.log,
+            "draining": holder.draining,
+            "supervised": holder.supervised,
+        }),
+    };
+    format!("{document:#}\n")
+}
+
+fn words(site: &Site, holder: Option<&Holder>) -> String {
+    let Some(holder) = holder else { return format!("{}\n", site.nobody()) };
+    let mut lines = vec![
+        ("running", format!("process {}, for {}", holder.pid, humantime::format_duration(uptime(holder)))),
+        ("file", site.path.display().to_string()),
+    ];
+    lines.extend(holder.addresses.iter().map(|address| ("address", address.clone())));
+    lines.extend(holder.log.iter().map(|log| ("log", log.display().to_string())));
+    lines.extend(holder.draining.iter().map(|requests| ("stopping", format!("finishes {}", counted(*requests)))));
+    lines.iter().map(|(name, value)| format!("{name:<8}  {value}\n")).collect()
+}
+
+/// In whole seconds.
+fn uptime(holder: &Holder) -> Duration {
+    let uptime = SystemTime::now().duration_since(holder.started).unwrap_or_default();
+    Duration::from_secs(uptime.as_secs())
+}
