@@ -298,3 +298,98 @@ async fn a_supervisor_is_told_when_it_is_ready_reloads_and_stops() {
     assert_eq!(heard().await, "STOPPING=1\nEXTEND_TIMEOUT_USEC=100000000\nSTATUS=finishing requests\n");
     assert_eq!(proxy.exit().await, Some(0));
 }
+
+/// What the service's file says, without what differs between machines.
+async fn printed(setup: &Setup, manager: &str) -> String {
+    let output = setup.command().args(["proxy", "install-service", "--print", "--manager", manager]).output().await;
+    let text = String::from_utf8(output.expect("the binary runs").stdout).expect("text");
+    let dir = setup.path().parent().expect("a directory").display().to_string();
+    text.replace(&dir, "DIR").replace(env!("CARGO_BIN_EXE_qcc"), "/usr/bin/qcc")
+}
+
+#[tokio::test]
+async fn a_service_is_printed_for_systemd_and_for_launchd() {
+    let setup = Setup::new(&file(&[])).env("QCC_STATE_DIR", "/a b/100%\"&<$x\\");
+    insta::assert_snapshot!(printed(&setup, "systemd").await, @r##"
+    # Written by `qcc proxy install-service`.
+    [Unit]
+    Description=qcc, the proxy of DIR/qcc.yaml
+    StartLimitIntervalSec=60
+    StartLimitBurst=5
+
+    [Service]
+    Type=notify
+    NotifyAccess=main
+    ExecStart="/usr/bin/qcc" --config "DIR/qcc.yaml" proxy start
+    ExecReload=/bin/kill -HUP $MAINPID
+    WorkingDirectory=DIR
+    Environment="QCC_STATE_DIR=/a b/100%%\"&<$x\\"
+    Environment="XDG_STATE_HOME=DIR/home/state"
+    Restart=on-failure
+    RestartSec=2
+    TimeoutStartSec=120
+
+    [Install]
+    WantedBy=default.target
+    "##);
+    insta::assert_snapshot!(printed(&setup, "launchd").await, @r##"
+    <?xml version="1.0" encoding="UTF-8"?>
+    <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+    <!-- Written by `qcc proxy install-service`. -->
+    <plist version="1.0">
+    <dict>
+      <key>Label</key>
+      <string>qcc</string>
+      <key>ProgramArguments</key>
+      <array>
+        <string>/usr/bin/qcc</string>
+        <string>--config</string>
+        <string>DIR/qcc.yaml</string>
+        <string>proxy</string>
+        <string>start</string>
+        <string>--log-file</string>
+      </array>
+      <key>WorkingDirectory</key>
+      <string>DIR</string>
+      <key>EnvironmentVariables</key>
+      <dict>
+        <key>QCC_STATE_DIR</key>
+        <string>/a b/100%"&amp;&lt;$x\</string>
+        <key>XDG_STATE_HOME</key>
+        <string>DIR/home/state</string>
+      </dict>
+      <key>RunAtLoad</key>
+      <true/>
+      <key>KeepAlive</key>
+      <dict>
+        <key>SuccessfulExit</key>
+        <false/>
+      </dict>
+    </dict>
+    </plist>
+    "##);
+}
+
+#[tokio::test]
+async fn a_service_is_installed_and_never_overwritten_silently() {
+    let setup = Setup::new(&file(&[]));
+    let install = async |more: &[&str]| {
+        let arguments = [&["proxy", "install-service", "--manager", "systemd"], more].concat();
+        setup.run(&arguments).await
+    };
+    let unit = setup.path().with_file_name("home").join("config/systemd/user/qcc.service");
+    for _ in 0..2 {
+        let (code, text) = install(&[]).await;
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.contains("systemctl --user enable --now qcc.service") && text.contains("/.env"), "{text}");
+    }
+    std::fs::write(&unit, "mine").expect("it is there");
+    let (code, text) = install(&[]).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert_eq!(std::fs::read_to_string(&unit).expect("text"), "mine");
+    let (code, text) = install(&["--replace"]).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(std::fs::read_to_string(&unit).expect("text").contains("Type=notify"));
+    let (code, text) = install(&["--name", "../x"]).await;
+    assert_eq!(code, Some(2), "{text}");
+}

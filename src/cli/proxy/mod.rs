@@ -4,11 +4,14 @@
 
 mod daemon;
 mod follow;
+mod launchd;
 mod logs;
+mod service;
 mod site;
 mod start;
 mod status;
 mod stop;
+mod systemd;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,6 +19,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use self::logs::LogsArgs;
+use self::service::ServiceArgs;
 use self::site::Site;
 use self::start::StartArgs;
 use self::status::StatusArgs;
@@ -40,6 +44,8 @@ pub(super) enum ProxyCommand {
     Status(StatusArgs),
     /// Show the log of the proxy in the background.
     Logs(LogsArgs),
+    /// Have systemd or launchd run the proxy from the login on; says how to enable it.
+    InstallService(ServiceArgs),
     /// Point Claude Code at the proxy: the same as `qcc use --proxy`.
     Use(ProxyUseArgs),
 }
@@ -53,6 +59,7 @@ pub(super) fn run(command: &ProxyCommand, config: Option<&Path>) -> ExitCode {
         ProxyCommand::Restart(args) => site().and_then(|site| daemon::restart(args, &site)),
         ProxyCommand::Status(args) => site().and_then(|site| status::run(args, &site)),
         ProxyCommand::Logs(args) => site().and_then(|site| logs::run(args, &site)),
+        ProxyCommand::InstallService(args) => site().and_then(|site| service::run(args, &site)),
         ProxyCommand::Use(args) => Ok(claude::point_at_proxy(args, config)),
     };
     done.unwrap_or_else(|why| {
