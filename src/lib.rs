@@ -22,6 +22,7 @@
 //! - [`upstream`]: who can answer, and how well it goes.
 //! - [`failover`]: which profile is active, and why it changed.
 //! - [`health`]: checks of the endpoints, and what their health leaves of their weight.
+//! - [`notify`]: who else is told what happened, by webhook or program.
 //! - [`admin`]: what a running proxy shows and takes, over its control socket.
 //! - [`app`]: start, run, stop; the only place that wires.
 //! - [`cli`]: words in, words out.
@@ -59,6 +60,7 @@ pub mod health;
 pub mod import;
 pub mod limit;
 pub mod net;
+pub mod notify;
 pub mod patch;
 pub mod proxy;
 pub mod queue;

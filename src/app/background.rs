@@ -28,6 +28,7 @@ use crate::dispatch::{Shared, Worker};
 use crate::health::keep::Kept;
 use crate::limit::Limit;
 use crate::net::{OwnAddresses, listen, tls};
+use crate::notify::tell_others;
 use crate::proxy::serve::Phase;
 use crate::queue::Queue;
 use crate::queue::hold;
@@ -342,6 +343,7 @@ impl Proxy {
         let control = publisher.control();
         let (mut tasks, mut supervised) = (JoinSet::new(), JoinSet::new());
         let shown = self.shown(control.clone());
+        let file = self.instance.as_ref().map(|instance| instance.config.clone());
         let Self { phase, heard, door, admin, store, shared, clerk, in_flight, listeners, crew, upkeep, lock, .. } = self;
         if let Some(shown) = shown.map(Arc::new) {
             door.map(|door| tasks.spawn(admin::serve(door, Arc::clone(&shown))));
@@ -352,6 +354,9 @@ impl Proxy {
         if let Some(signals) = signals {
             tasks.spawn(signals.follow(phase.clone(), control.clone()));
             supervised.spawn(supervisor::report(control.status(), phase.subscribe(), shared.cell.clone()));
+        }
+        if let Some(file) = file {
+            tasks.spawn(tell_others(shared.events.listen_but_requests(), shared.cell.clone(), file));
         }
         if let Some(log) = log {
             tasks.spawn(follow_log(log, shared.events.clone(), shared.cell.clone()));

@@ -272,6 +272,21 @@ pub enum NotifyEvent {
     QueueDead,
 }
 
+impl NotifyEvent {
+    /// The word used in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Switch => "switch",
+            Self::Ejection => "ejection",
+            Self::DeadKey => "dead_key",
+            Self::Recovery => "recovery",
+            Self::RejectedReload => "rejected_reload",
+            Self::QueueDone => "queue_done",
+            Self::QueueDead => "queue_dead",
+        }
+    }
+}
+
 /// Where runtime state is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -49,6 +49,13 @@ pub enum Event {
         /// For how long, where that is known.
         duration: Option<Duration>,
     },
+    /// A key was refused: its endpoint is out until the key changes or works again.
+    DeadKey {
+        /// `PROFILE/ID`.
+        endpoint: String,
+        /// What the endpoint said, in words.
+        reason: String,
+    },
     /// An endpoint admits again.
     Admitted {
         /// `PROFILE/ID`.

@@ -77,6 +77,7 @@ fn event_line(event: &Event) {
         Event::Ejected { endpoint, reason, duration } => {
             tracing::warn!(endpoint, reason, for_ms = duration.map(millis), "ejected");
         }
+        Event::DeadKey { endpoint, reason } => tracing::warn!(endpoint, reason, "dead_key"),
         Event::Admitted { endpoint } => tracing::info!(endpoint, "admitted"),
         Event::QueueDone { id } => tracing::info!(id, "queue_done"),
         Event::QueueDead { id, reason } => tracing::warn!(id, reason, "queue_dead"),

@@ -60,7 +60,7 @@ impl Change {
                 out(endpoint, format!("rate limited for {model}"), Some(until))
             }
             Self::ModelOut { until, model } => out(endpoint, format!("does not serve {model}"), Some(until)),
-            Self::DeadKey { reason } => out(endpoint, format!("its key was refused: {reason}"), None),
+            Self::DeadKey { reason } => Event::DeadKey { endpoint, reason },
         }
     }
 }

@@ -32,6 +32,7 @@ mod limits;
 mod load;
 mod local_answers;
 mod models;
+mod notify;
 mod original;
 mod outcomes;
 mod point;

@@ -117,6 +117,10 @@ impl View {
                 let until = duration.map(|duration| now.after(duration));
                 self.out.insert(endpoint.clone(), Out { reason: reason.clone(), until });
             }
+            Event::DeadKey { endpoint, reason } => {
+                let reason = format!("its key was refused: {reason}");
+                self.out.insert(endpoint.clone(), Out { reason, until: None });
+            }
             Event::Admitted { endpoint } => drop(self.out.remove(endpoint)),
             Event::QueueDone { .. } | Event::QueueDead { .. } => {}
         }

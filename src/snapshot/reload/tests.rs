@@ -66,6 +66,7 @@ impl Running {
             Event::Rejected { errors, report } => format!("rejected {errors}: {}", report.lines().next().unwrap_or("")),
             Event::Switched { from, to, cause, reason } => format!("{from} -> {to} ({cause}): {reason}"),
             Event::Ejected { endpoint, reason, .. } => format!("{endpoint} out: {reason}"),
+            Event::DeadKey { endpoint, reason } => format!("{endpoint} dead: {reason}"),
             Event::Admitted { endpoint } => format!("{endpoint} in"),
             Event::Request(_) | Event::QueueDone { .. } | Event::QueueDead { .. } => panic!("nobody asked"),
         }

@@ -36,6 +36,7 @@ pub(super) fn lines(event: &Event, palette: Palette) -> Vec<String> {
             let time = duration.map_or(String::new(), |duration| format!(" for {} s", seconds(duration)));
             say(Tone::Warning, "ejected", &format!("{endpoint}{time}: {reason}"))
         }
+        Event::DeadKey { endpoint, reason } => say(Tone::Bad, "dead key", &format!("{endpoint}: {reason}")),
         Event::Admitted { endpoint } => say(Tone::Good, "admitted", endpoint),
         Event::QueueDone { id } => say(Tone::Good, "queue", &format!("{id} was answered")),
         Event::QueueDead { id, reason } => say(Tone::Bad, "queue", &format!("{id} was given up: {reason}")),
