@@ -344,7 +344,8 @@ impl Proxy {
         let (mut tasks, mut supervised) = (JoinSet::new(), JoinSet::new());
         let shown = self.shown(control.clone());
         let file = self.instance.as_ref().map(|instance| instance.config.clone());
-        let Self { phase, heard, door, admin, store, shared, clerk, in_flight, listeners, crew, upkeep, lock, .. } = self;
+        let Self { phase, heard, door, admin, store, shared, clerk, in_flight, listeners, crew, upkeep, lock, .. } =
+            self;
         if let Some(shown) = shown.map(Arc::new) {
             door.map(|door| tasks.spawn(admin::serve(door, Arc::clone(&shown))));
             for listener in admin {

@@ -35,6 +35,7 @@ use crate::telemetry::log::LogHandle;
 
 /// What is to be run, and how.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that do not depend on each other")]
 pub struct Options {
     /// The file.
     pub config: PathBuf,

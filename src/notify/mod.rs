@@ -38,7 +38,7 @@ const WAITING: usize = 64;
 
 /// Tells of every event that is heard, as the file that runs says, until no more can be. `file` is its path.
 pub async fn tell_others(mut heard: Receiver<Arc<Event>>, cell: SnapshotCell, file: PathBuf) {
-    let mut lanes = Lanes { file, cell, seen: Seen::default(), lanes: HashMap::new(), tasks: JoinSet::new() };
+    let mut lanes = Lanes { file, cell, seen: Seen::default(), known: HashMap::new(), tasks: JoinSet::new() };
     loop {
         tokio::select! {
             event = heard.recv() => match event {
@@ -56,7 +56,7 @@ struct Lanes {
     file: PathBuf,
     cell: SnapshotCell,
     seen: Seen,
-    lanes: HashMap<Target, mpsc::Sender<Arc<Message>>>,
+    known: HashMap<Target, mpsc::Sender<Arc<Message>>>,
     tasks: JoinSet<()>,
 }
 
@@ -66,7 +66,7 @@ impl Lanes {
         let config = Arc::clone(&self.cell.load().config);
         let all: Vec<_> = config.notify.iter().filter_map(|item| Some((Target::of(item)?, &item.on))).collect();
         // Without a sender a line ends once it is empty.
-        self.lanes.retain(|known, _| all.iter().any(|(target, _)| target == known));
+        self.known.retain(|known, _| all.iter().any(|(target, _)| target == known));
         if !self.seen.is_news(&message.subject, &message.news, Moment::now()) {
             return;
         }
@@ -83,7 +83,7 @@ impl Lanes {
     fn send(&mut self, target: &Target, message: &Arc<Message>) {
         let dir = self.file.parent().unwrap_or(Path::new("/"));
         let tasks = &mut self.tasks;
-        let lane = self.lanes.entry(target.clone()).or_insert_with(|| {
+        let lane = self.known.entry(target.clone()).or_insert_with(|| {
             let (sender, messages) = mpsc::channel(WAITING);
             tasks.spawn(lane::run(target.clone(), messages, dir.to_owned()));
             sender

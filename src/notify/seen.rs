@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::time::Moment;
 
 /// How long the same about the same thing is no news.
-const STALE: Duration = Duration::from_secs(60);
+const STALE: Duration = Duration::from_mins(1);
 /// Things that are remembered.
 const MOST: usize = 1024;
 

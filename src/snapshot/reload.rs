@@ -232,7 +232,7 @@ impl Publisher {
         self.publish(&config, resolved, &loaded.sha256, before.generation + 1, |publisher, after| {
             publisher.status.send_modify(|status| {
                 let (verdicts, asked) = (std::mem::take(&mut status.verdicts), status.asked);
-                *status = ReloadStatus { mode, restart_required, verdicts, asked, ..ReloadStatus::new(after) };
+                *status = ReloadStatus { mode, restart_required, asked, verdicts, ..ReloadStatus::new(after) };
                 status.remember(status.sha256.clone(), Verdict::Accepted(after.generation));
             });
             publisher.tell_reloaded(changes(&before.config, &after.config).words);

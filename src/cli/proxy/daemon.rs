@@ -18,18 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Starts the proxy of `site` in the background and waits until it listens.
 pub(super) fn start(site: &Site, use_last_good: bool) -> Result<ExitCode, String> {
-    let mut child = spawn(&site.path, use_last_good).map_err(|error| format!("the proxy could not be started: {error}"))?;
-    match heard(&mut child) {
-        Some(text) => Ok(match serde_json::from_str(&text) {
-            Ok(holder) => announce(&holder),
-            Err(_) => failed(&mut child),
-        }),
-        None => {
-            // It is our child and has not been waited for: nobody else has its number.
-            drop(child.kill().and_then(|()| child.wait()));
-            Err(format!("the proxy did not listen within {} s and was ended", PATIENCE.as_secs()))
-        }
-    }
+    let mut child =
+        spawn(&site.path, use_last_good).map_err(|error| format!("the proxy could not be started: {error}"))?;
+    let Some(text) = heard(&mut child) else {
+        // It is our child and has not been waited for: nobody else has its number.
+        drop(child.kill().and_then(|()| child.wait()));
+        return Err(format!("the proxy did not listen within {} s and was ended", PATIENCE.as_secs()));
+    };
+    Ok(serde_json::from_str(&text).map_or_else(|_| failed(&mut child), |holder| announce(&holder)))
 }
 
 /// Stops the proxy of `site`, if there is one, and starts it anew; a file that is not valid changes nothing.

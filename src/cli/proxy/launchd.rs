@@ -13,9 +13,9 @@ pub(super) fn path(name: &str) -> Option<PathBuf> {
 pub(super) fn plist(service: &Service) -> String {
     let Service { name, program, config, dir, environment, .. } = service;
     let arguments = [program, "--config", config, "proxy", "start", "--log-file"];
-    let arguments: String = arguments.iter().map(|argument| format!("    {}\n", string(argument))).collect();
-    let environment: String =
-        environment.iter().map(|(name, value)| format!("    <key>{name}</key>\n    {}\n", string(value))).collect();
+    let arguments: Vec<_> = arguments.iter().map(|argument| format!("    {}\n", string(argument))).collect();
+    let variable = |(name, value): &(&str, String)| format!("    <key>{name}</key>\n    {}\n", string(value));
+    let variables: Vec<_> = environment.iter().map(variable).collect();
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n\
@@ -25,12 +25,14 @@ pub(super) fn plist(service: &Service) -> String {
          <key>Label</key>\n  {label}\n  \
          <key>ProgramArguments</key>\n  <array>\n{arguments}  </array>\n  \
          <key>WorkingDirectory</key>\n  {dir}\n  \
-         <key>EnvironmentVariables</key>\n  <dict>\n{environment}  </dict>\n  \
+         <key>EnvironmentVariables</key>\n  <dict>\n{variables}  </dict>\n  \
          <key>RunAtLoad</key>\n  <true/>\n  \
          <key>KeepAlive</key>\n  <dict>\n    <key>SuccessfulExit</key>\n    <false/>\n  </dict>\n\
          </dict>\n\
          </plist>\n",
         label = string(name),
+        arguments = arguments.concat(),
+        variables = variables.concat(),
         dir = string(dir),
     )
 }

@@ -25,7 +25,7 @@ impl Site {
 
     /// The places that belong to it.
     pub(super) fn instance(&self) -> Instance {
-        Instance::here(&self.path, self.loaded.config.as_ref().and_then(|config| config.state.dir.as_deref()))
+        Instance::here(&self.path, self.loaded.state_dir().as_deref())
     }
 
     /// Who runs it, if anybody.

@@ -19,6 +19,7 @@ use crate::upstream::profile::Profile;
 
 /// How it is to run.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that is typed or not")]
 pub(in crate::cli) struct StartArgs {
     /// Run in the background: returns once it listens, or says why it could not.
     #[arg(short, long)]

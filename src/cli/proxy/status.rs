@@ -54,7 +54,8 @@ fn words(site: &Site, holder: Option<&Holder>) -> String {
     lines.extend(holder.addresses.iter().map(|address| ("address", address.clone())));
     lines.extend(holder.log.iter().map(|log| ("log", log.display().to_string())));
     lines.extend(holder.draining.iter().map(|requests| ("stopping", format!("finishes {}", counted(*requests)))));
-    lines.iter().map(|(name, value)| format!("{name:<8}  {value}\n")).collect()
+    let lines: Vec<_> = lines.iter().map(|(name, value)| format!("{name:<8}  {value}\n")).collect();
+    lines.concat()
 }
 
 /// In whole seconds.

@@ -17,10 +17,8 @@ pub(super) fn path(name: &str) -> Option<PathBuf> {
 /// The unit. The proxy itself extends the time it gets to stop, by `server.drain`.
 pub(super) fn unit(service: &Service) -> String {
     let Service { program, config, dir, environment, .. } = service;
-    let environment: String = environment
-        .iter()
-        .map(|(name, value)| format!("Environment={}\n", quoted(&format!("{name}={value}"))))
-        .collect();
+    let variable = |(name, value): &(&str, String)| format!("Environment={}\n", quoted(&format!("{name}={value}")));
+    let variables: Vec<_> = environment.iter().map(variable).collect();
     format!(
         "# Written by `qcc proxy install-service`.\n\
          [Unit]\n\
@@ -34,7 +32,7 @@ pub(super) fn unit(service: &Service) -> String {
          ExecStart={program} --config {config} proxy start\n\
          ExecReload=/bin/kill -HUP $MAINPID\n\
          WorkingDirectory={dir}\n\
-         {environment}\
+         {variables}\
          Restart=on-failure\n\
          RestartSec=2\n\
          TimeoutStartSec=120\n\
@@ -45,6 +43,7 @@ pub(super) fn unit(service: &Service) -> String {
         program = quoted(program),
         config = quoted(config).replace('$', "$$"),
         dir = dir.replace('%', "%%"),
+        variables = variables.concat(),
     )
 }
 
