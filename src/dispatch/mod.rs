@@ -29,6 +29,9 @@ pub mod sse;
 pub mod unanswered;
 mod usage;
 
+#[cfg(test)]
+mod day_tests;
+
 use std::sync::Arc;
 
 use http::Response;

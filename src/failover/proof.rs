@@ -19,7 +19,7 @@ use crate::upstream::profile::Profile;
 pub const NEEDED: u32 = 3;
 
 /// The chain as the machine sees it. `passed` answered the request it was tried with.
-pub(super) fn candidates(snapshot: &Snapshot, passed: Option<&Arc<str>>, now: Moment) -> Vec<Candidate> {
+pub(crate) fn candidates(snapshot: &Snapshot, passed: Option<&Arc<str>>, now: Moment) -> Vec<Candidate> {
     let health = &snapshot.config.health;
     snapshot.chain.iter().map(|profile| candidate(profile, health, passed, now)).collect()
 }
