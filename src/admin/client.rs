@@ -90,6 +90,12 @@ impl Client {
         self.ask(Method::GET, &path, Bytes::new(), wait + PATIENCE)
     }
 
+    /// The text at `path`.
+    pub fn text(&self, path: &str) -> Result<String, ClientError> {
+        let body = self.fetch(Method::GET, path, Bytes::new(), PATIENCE)?;
+        String::from_utf8(body.into()).map_err(|error| unreachable(&error))
+    }
+
     fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -97,6 +103,12 @@ impl Client {
         body: Bytes,
         patience: Duration,
     ) -> Result<T, ClientError> {
+        let body = self.fetch(method, path, body, patience)?;
+        serde_json::from_slice(&body).map_err(|error| unreachable(&error))
+    }
+
+    /// The body of a good answer.
+    fn fetch(&self, method: Method, path: &str, body: Bytes, patience: Duration) -> Result<Bytes, ClientError> {
         let request = Request::builder().method(method).uri(path);
         let request = request.header(HOST, "localhost").header(CONTENT_TYPE, "application/json");
         let request = request.body(Full::new(body)).map_err(|error| unreachable(&error))?;
@@ -104,7 +116,7 @@ impl Client {
         let late = |_| ClientError::Unreachable(format!("it did not answer within {} s", patience.as_secs()));
         let (status, body) = answered.map_err(late)??;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| unreachable(&error));
+            return Ok(body);
         }
         let Error { error } = serde_json::from_slice(&body).map_err(|_| unreachable(&status))?;
         Err(ClientError::Refused { status, code: error.code, message: error.message })

@@ -16,7 +16,9 @@
 pub mod client;
 mod error;
 mod extract;
+mod happened;
 mod listener;
+mod metrics;
 mod proxy;
 mod routes;
 mod serve;
@@ -25,6 +27,7 @@ mod standing;
 mod token;
 pub mod view;
 
+pub use self::happened::Happened;
 pub use self::listener::Listener;
 pub use self::proxy::Proxy;
 pub use self::serve::serve;

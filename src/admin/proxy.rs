@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
+use super::Happened;
 use crate::failover::steering::Steering;
 use crate::health::records::Records;
 use crate::health::request::Checks;
@@ -17,6 +18,7 @@ use crate::snapshot::SnapshotCell;
 use crate::snapshot::reload::Control;
 use crate::store::Store;
 use crate::telemetry::Events;
+use crate::telemetry::meter::Meters;
 
 /// Everything routes show and steer.
 pub struct Proxy {
@@ -36,6 +38,10 @@ pub struct Proxy {
     pub control: Control,
     /// Where events are told.
     pub events: Events,
+    /// What requests add up to.
+    pub meters: Meters,
+    /// What happened since the start.
+    pub happened: Arc<Happened>,
     /// What lasts.
     pub store: Store,
     /// Switching by hand.

@@ -241,6 +241,18 @@ pub enum Standing {
     Ejected,
 }
 
+impl Standing {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admitting => "admitting",
+            Self::Resting => "resting",
+            Self::OnProbation => "on_probation",
+            Self::Ejected => "ejected",
+        }
+    }
+}
+
 /// A model an endpoint takes no requests for now.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RestingModel {

@@ -37,6 +37,7 @@ use crate::snapshot::SnapshotCell;
 use crate::snapshot::reload::{Control, Past, Publisher};
 use crate::store::Store;
 use crate::telemetry::log::{LogHandle, log_events};
+use crate::telemetry::meter::Origin;
 use crate::telemetry::{Event, Events};
 use crate::upstream::balance::Picker;
 use crate::upstream::client::Client;
@@ -168,6 +169,7 @@ impl Background {
             worker: Worker {
                 shared: Arc::clone(&shared),
                 client,
+                meter: shared.meters.open(Origin::Queue),
                 picker: RefCell::new(Picker::new(fastrand::u64(..))),
             },
             in_flight: site.in_flight.clone(),
@@ -327,6 +329,8 @@ impl Proxy {
             cell: self.shared.cell.clone(),
             control,
             events: self.shared.events.clone(),
+            meters: self.shared.meters.clone(),
+            happened: Arc::default(),
             store: self.store.clone(),
             steering: self.upkeep.steering.clone(),
             records: self.upkeep.records.clone(),
@@ -347,6 +351,7 @@ impl Proxy {
         let Self { phase, heard, door, admin, store, shared, clerk, in_flight, listeners, crew, upkeep, lock, .. } =
             self;
         if let Some(shown) = shown.map(Arc::new) {
+            tasks.spawn(Arc::clone(&shown.happened).follow(shared.events.listen_but_requests()));
             door.map(|door| tasks.spawn(admin::serve(door, Arc::clone(&shown))));
             for listener in admin {
                 tasks.spawn(admin::serve(listener, Arc::clone(&shown)));

@@ -17,6 +17,7 @@ use crate::net::{OwnAddresses, tls};
 use crate::proxy::serve::{Accepted, Phase, serve};
 use crate::proxy::service::Door;
 use crate::queue::Queue;
+use crate::telemetry::meter::Origin;
 use crate::upstream::balance::Picker;
 use crate::upstream::client::Client;
 
@@ -133,7 +134,8 @@ async fn work(site: Site, mut dealt: mpsc::UnboundedReceiver<Dealt>, mut dismiss
     let Site { shared, queue, own, tls, phase, in_flight, buffered } = site;
     let client = Client::new(own);
     let picker = RefCell::new(Picker::new(fastrand::u64(..)));
-    let worker = Rc::new(Worker { shared, client: client.clone(), picker });
+    let meter = shared.meters.open(Origin::Client);
+    let worker = Rc::new(Worker { shared, client: client.clone(), meter, picker });
     let door = Rc::new(Door { worker, queue, in_flight, buffered });
     let attend = |dealt| attend(Rc::clone(&door), dealt, tls.clone(), phase.clone());
     let mut connections = JoinSet::new();

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a journal that is dropped without [`Journal::end`] tells that the client left.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Response;
@@ -9,6 +10,7 @@ use http_body::Body as _;
 
 use super::relay::Body;
 use crate::telemetry::event::{AttemptRecord, RequestRecord};
+use crate::telemetry::meter::Meter;
 use crate::telemetry::{Event, Events, log};
 
 /// Collects what is to be told of one request.
@@ -18,13 +20,14 @@ pub struct Journal {
     pub record: Box<RequestRecord>,
     accepted: Instant,
     events: Events,
+    meter: Arc<Meter>,
     ended: bool,
 }
 
 impl Journal {
     /// Opens the record of a request accepted now.
-    pub fn open(record: RequestRecord, events: Events) -> Self {
-        Self { record: Box::new(record), accepted: Instant::now(), events, ended: false }
+    pub fn open(record: RequestRecord, events: Events, meter: Arc<Meter>) -> Self {
+        Self { record: Box::new(record), accepted: Instant::now(), events, meter, ended: false }
     }
 
     /// Time since the request was accepted.
@@ -58,6 +61,7 @@ impl Journal {
         }
         self.record.result = result;
         self.record.total = self.age();
+        self.meter.count(&self.record);
         log::request_line(&self.record);
         if self.events.heard() {
             self.events.tell(Event::Request(std::mem::take(&mut self.record)));

@@ -10,6 +10,7 @@ use crate::failover::reports::Reports;
 use crate::health::request::Checks;
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::Events;
+use crate::telemetry::meter::{Meter, Meters};
 use crate::upstream::affinity::Affinity;
 use crate::upstream::balance::Picker;
 use crate::upstream::client::Client;
@@ -25,6 +26,8 @@ pub struct Shared {
     pub affinity: Affinity,
     /// Tries that are not free.
     pub budget: Budget,
+    /// What requests add up to.
+    pub meters: Meters,
     /// To the task that publishes.
     pub reports: Reports,
     /// To the task that checks.
@@ -35,8 +38,8 @@ pub struct Shared {
 impl Shared {
     /// With nothing remembered yet.
     pub fn new(cell: SnapshotCell, events: Events, reports: Reports, checks: Checks) -> Self {
-        let (affinity, budget) = (Affinity::new(), Budget::default());
-        Self { cell, events, affinity, budget, reports, checks, ending: AtomicBool::new(false) }
+        let (affinity, budget, meters) = (Affinity::new(), Budget::default(), Meters::default());
+        Self { cell, events, affinity, budget, meters, reports, checks, ending: AtomicBool::new(false) }
     }
 
     /// Running answers are to be ended.
@@ -56,6 +59,8 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Its connections to endpoints.
     pub client: Client<ReplayBody>,
+    /// What its requests add up to.
+    pub meter: Arc<Meter>,
     /// Its place in every rotation.
     pub picker: RefCell<Picker>,
 }

@@ -97,7 +97,7 @@ fn open(door: &Door, request: &Request<Incoming>) -> Journal {
         path: request.uri().path().to_owned(),
         ..RequestRecord::default()
     };
-    Journal::open(record, door.worker.shared.events.clone())
+    Journal::open(record, door.worker.shared.events.clone(), Arc::clone(&door.worker.meter))
 }
 
 async fn take_in(

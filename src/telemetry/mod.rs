@@ -6,6 +6,7 @@ pub mod event;
 mod file;
 mod lines;
 pub mod log;
+pub mod meter;
 pub mod redact;
 mod sink;
 mod text;

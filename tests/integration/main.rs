@@ -31,6 +31,7 @@ mod lifecycle;
 mod limits;
 mod load;
 mod local_answers;
+mod metrics;
 mod models;
 mod notify;
 mod original;

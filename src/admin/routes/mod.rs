@@ -3,6 +3,7 @@
 mod endpoints;
 mod failover;
 mod health;
+mod metrics;
 mod queue;
 mod reload;
 mod status;
@@ -32,6 +33,7 @@ pub(super) fn table(proxy: Arc<Proxy>) -> Router {
         queue::routes,
         failover::routes,
         health::routes,
+        metrics::routes,
     ];
     let table = nouns.into_iter().fold(Table::new(), |table, routes| routes(table)).finish();
     let unknown = || async { ApiError::unknown("there is no such route; `/v1/status` is one") };

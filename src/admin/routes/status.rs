@@ -25,10 +25,15 @@ pub(super) fn routes(table: Table) -> Table {
 }
 
 async fn status(State(proxy): State<Arc<Proxy>>) -> Json<Status> {
+    Json(view(&proxy))
+}
+
+/// Everything at once.
+pub(super) fn view(proxy: &Proxy) -> Status {
     let (snapshot, clocks) = (proxy.cell.load(), Clocks::now());
     let active = snapshot.active_profile().map(|profile| profile.name.to_string());
     let is_active = |profile: &profile::Profile| active.as_deref() == Some(&*profile.name);
-    Json(Status {
+    Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         started: Time(proxy.started),
@@ -40,13 +45,13 @@ async fn status(State(proxy): State<Arc<Proxy>>) -> Json<Status> {
             .as_ref()
             .map(|(listen, file)| AdminListener { listen: listen.clone(), token_file: file.display().to_string() }),
         phase: if *proxy.phase.borrow() == serve::Phase::Serving { Phase::Serving } else { Phase::Draining },
-        reload: super::reload::view(&proxy),
+        reload: super::reload::view(proxy),
         profiles: snapshot.chain.iter().map(|entry| profile(entry, is_active(entry), clocks)).collect(),
         active,
         in_flight: proxy.in_flight.used(),
         connections: proxy.connections.used(),
         state: state(&proxy.store),
-    })
+    }
 }
 
 fn profile(profile: &profile::Profile, active: bool, clocks: Clocks) -> Profile {

@@ -80,6 +80,20 @@ impl Table {
         self.add::<A>("post", path, what, json!({}), post(handler))
     }
 
+    /// `GET path` answers a text of this media type.
+    pub(super) fn text<H: Handler<T, Arc<Proxy>>, T: 'static>(
+        mut self,
+        path: &str,
+        what: &str,
+        media_type: &str,
+        handler: H,
+    ) -> Self {
+        let content = json!({ media_type: { "schema": { "type": "string" } } });
+        let responses = json!({ "2XX": { "description": what, "content": content } });
+        self.paths.insert(path.to_owned(), json!({ "get": { "summary": what, "responses": responses } }));
+        Self { router: self.router.route(path, get(handler)), ..self }
+    }
+
     fn add<A: JsonSchema>(
         mut self,
         method: &str,

@@ -41,6 +41,14 @@ impl Proxy {
         (status, answer)
     }
 
+    /// What `/metrics` says.
+    pub(crate) async fn metrics(&self) -> String {
+        let (status, text) = in_time("the metrics", ask(self.socket(), "GET", "/metrics", String::new())).await;
+        assert_eq!(status, 200, "{text}");
+        assert!(!text.contains(CANARY), "a key in the metrics");
+        text
+    }
+
     /// The description of the API.
     pub(crate) async fn described(&self) -> Value {
         let document = ask(self.socket(), "GET", "/v1/openapi.json", String::new());

@@ -1,0 +1,80 @@
+//! What is counted, as Prometheus reads it.
+
+use crate::support::config::{endpoint, in_order};
+use crate::support::{Proxy, Refused, Request, Upstream, file, in_time, profile};
+
+/// Waits until every one of `lines` stands in the metrics.
+async fn wait_for(proxy: &Proxy, lines: &[&str]) -> String {
+    let look = async {
+        loop {
+            let text = proxy.metrics().await;
+            if lines.iter().all(|line| text.lines().any(|found| found == *line)) {
+                return text;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(&format!("{lines:#?}"), look).await
+}
+
+#[tokio::test]
+async fn requests_attempts_tokens_and_waits_are_counted() {
+    let (refused, good) = (Refused::new(), Upstream::serving().await);
+    let proxy = Proxy::start(&file(&[in_order([refused.url(), good.url()])])).await;
+    for answer in proxy.send_times(4, &Request::unary()).await {
+        answer.assert_served();
+    }
+    proxy.send(&Request::stream()).await.assert_served();
+    let text = wait_for(
+        &proxy,
+        &[
+            r#"qcc_requests_total{origin="client",client="",stream="false",result="ok"} 4"#,
+            r#"qcc_requests_total{origin="client",client="",stream="true",result="ok"} 1"#,
+            r#"qcc_attempts_total{endpoint="production/a",outcome="local"} 3"#,
+            r#"qcc_attempts_total{endpoint="production/b",outcome="success"} 5"#,
+            r#"qcc_ejections_total{endpoint="production/a"} 1"#,
+            r#"qcc_endpoint_standing{endpoint="production/a",standing="ejected"} 1"#,
+            r#"qcc_endpoint_standing{endpoint="production/b",standing="admitting"} 1"#,
+            r#"qcc_profile_active{profile="production"} 1"#,
+            "qcc_first_byte_seconds_count 5",
+            "qcc_requests_in_flight 0",
+            "qcc_config_generation 1",
+            "qcc_state_durable 1",
+            "# TYPE qcc_first_byte_seconds histogram",
+        ],
+    )
+    .await;
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let tokens = |kind: &str| {
+        let spent = text.lines().filter(|line| line.starts_with("qcc_tokens_total{endpoint=\"production/b\""));
+        let spent =
+            spent.filter(|line| line.contains(kind)).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        spent.sum::<u64>()
+    };
+    assert!(tokens("kind=\"input\"") > 0 && tokens("kind=\"output\"") > 0, "{text}");
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').expect("a name and a value");
+        assert!(name.starts_with("qcc_") && value.parse::<f64>().is_ok(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn reloads_and_switches_are_counted() {
+    let (refused, good) = (Refused::new(), Upstream::serving().await);
+    let yaml = file(&[
+        profile("production", "tier: primary", &[endpoint("a", &refused.url(), "")]),
+        profile("backup", "tier: secondary", &[endpoint("b", &good.url(), "")]),
+    ]);
+    let proxy = Proxy::start(&yaml).await;
+    for answer in proxy.send_times(4, &Request::unary()).await {
+        answer.assert_served();
+    }
+    let switched = [r#"qcc_switches_total{cause="failover"} 1"#, r#"qcc_profile_active{profile="backup"} 1"#];
+    wait_for(&proxy, &switched).await;
+    proxy.save(&format!("{yaml}wrong: 1\n")).await;
+    wait_for(&proxy, &[r#"qcc_config_reloads_total{result="rejected"} 1"#, "qcc_config_valid 0"]).await;
+    proxy.save(&format!("{yaml}# right\n")).await;
+    let accepted =
+        [r#"qcc_config_reloads_total{result="accepted"} 1"#, "qcc_config_valid 1", "qcc_config_generation 2"];
+    wait_for(&proxy, &accepted).await;
+}
