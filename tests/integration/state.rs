@@ -5,11 +5,16 @@ use std::path::Path;
 use crate::support::config::{CANARY, endpoint};
 use crate::support::{Proxy, Refused, Request, Setup, Upstream, file, profile};
 
-/// Everything in the state directory, by name.
+/// Every file below the state directory, by name.
 fn files(state: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(state).expect("is there").map(|entry| entry.expect("is there").path());
-    let read = |path: std::path::PathBuf| (path.display().to_string(), std::fs::read(&path).expect("is a file"));
-    entries.map(read).collect()
+    let read = |path: std::path::PathBuf| {
+        if path.is_dir() {
+            return files(&path);
+        }
+        vec![(path.display().to_string(), std::fs::read(&path).expect("is a file"))]
+    };
+    entries.flat_map(read).collect()
 }
 
 fn holds(bytes: &[u8], text: &str) -> bool {
