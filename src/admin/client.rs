@@ -78,10 +78,26 @@ impl Client {
         self.ask(Method::GET, path, Bytes::new(), PATIENCE)
     }
 
+    /// Asks for what is at `path` about `query`.
+    pub fn ask_about<Q: Serialize, T: DeserializeOwned>(&self, path: &str, query: &Q) -> Result<T, ClientError> {
+        let query = serde_urlencoded::to_string(query).map_err(|error| unreachable(&error))?;
+        self.get(&format!("{path}?{query}"))
+    }
+
     /// Sends `body` to `path`.
     pub fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Result<T, ClientError> {
+        self.post_within(path, body, PATIENCE)
+    }
+
+    /// The same, for an answer that takes up to `patience`.
+    pub fn post_within<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+        patience: Duration,
+    ) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Unreachable(error.to_string()))?;
-        self.ask(Method::POST, path, body.into(), PATIENCE)
+        self.ask(Method::POST, path, body.into(), patience)
     }
 
     /// What becomes of the file with this SHA-256, waiting up to `wait` for it.

@@ -22,6 +22,7 @@ mod metrics;
 mod proxy;
 mod routes;
 mod serve;
+pub mod show;
 pub mod socket;
 mod standing;
 mod token;

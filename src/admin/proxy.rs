@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use super::Happened;
+use crate::dispatch::Shared;
 use crate::failover::steering::Steering;
 use crate::health::records::Records;
 use crate::health::request::Checks;
@@ -34,6 +35,8 @@ pub struct Proxy {
     pub admin: Option<(String, PathBuf)>,
     /// What runs.
     pub cell: SnapshotCell,
+    /// What requests share, where conversations belong among it.
+    pub shared: Arc<Shared>,
     /// The task that publishes.
     pub control: Control,
     /// Where events are told.

@@ -2,6 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC, durations and counts are numbers with their unit in the name. What is not known is `null`.
 
+pub mod explain;
 pub mod failover;
 pub mod health;
 

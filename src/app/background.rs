@@ -327,6 +327,7 @@ impl Proxy {
             listen: self.urls(),
             admin: self.admin.first().map(|admin| (admin.url(), admin.token_file().to_owned())),
             cell: self.shared.cell.clone(),
+            shared: Arc::clone(&self.shared),
             control,
             events: self.shared.events.clone(),
             meters: self.shared.meters.clone(),

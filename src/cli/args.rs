@@ -9,6 +9,7 @@ use super::complete::CompletionsArgs;
 use super::config::ConfigCommand;
 use super::demo::DemoArgs;
 use super::endpoint::EndpointCommand;
+use super::explain::ExplainArgs;
 use super::health::HealthCommand;
 use super::import::ImportArgs;
 use super::init::InitArgs;
@@ -18,6 +19,7 @@ use super::priority::PriorityCommand;
 use super::profile::{AddArgs, DefaultArgs, ListArgs, RemoveArgs, RenameArgs};
 use super::proxy::ProxyCommand;
 use super::queue::QueueCommand;
+use super::status::StatusArgs;
 use super::validate::ValidateArgs;
 
 /// A configuration-as-code failover proxy with hot reload for Claude Code and every Anthropic Messages client.
@@ -58,13 +60,17 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Print a key to the program that asks for it: what Claude Code's `apiKeyHelper` runs.
     Key(KeyArgs),
+    /// Show everything on one screen: the proxy, the active profile, the endpoints, the queue.
+    Status(StatusArgs),
+    /// Say who would serve a request now, in which order, and why not the others.
+    Explain(ExplainArgs),
     /// Add, list, change and remove endpoints.
     #[command(subcommand)]
     Endpoint(EndpointCommand),
-    /// Order the profiles into a chain, and say when it moves.
+    /// Order the profiles into a chain, say when it moves, and move it.
     #[command(subcommand)]
     Priority(PriorityCommand),
-    /// Say how endpoints are checked.
+    /// See how endpoints do, check them, and say how they are checked.
     #[command(subcommand)]
     Health(HealthCommand),
     /// Say how requests wait and are tried again.

@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod edit;
 mod endpoint;
+mod explain;
 mod files;
 mod health;
 mod import;
@@ -17,6 +18,7 @@ mod init;
 mod keys;
 mod man;
 mod paths;
+mod place;
 mod plan;
 mod priority;
 mod profile;
@@ -24,9 +26,12 @@ mod prompt;
 mod proxy;
 mod queue;
 mod schema;
+mod seen;
+mod status;
 mod stdout;
 mod table;
 mod validate;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -55,6 +60,8 @@ pub fn run() -> ExitCode {
         Command::Env(args) => claude::env(&args, config),
         Command::Run(args) => claude::run(&args, config),
         Command::Key(args) => claude::key(&args, config),
+        Command::Status(args) => status::run(&args, config),
+        Command::Explain(args) => explain::run(&args, config),
         Command::Endpoint(endpoint) => endpoint::run(&endpoint, config),
         Command::Priority(priority) => priority::run(&priority, config),
         Command::Health(health) => health::run(&health, config),

@@ -12,6 +12,7 @@
 pub mod answer;
 pub mod attempt;
 pub mod call;
+pub mod explain;
 pub mod facts;
 pub mod failure;
 pub mod flight;

@@ -50,16 +50,29 @@ pub struct Kept {
 impl Kept {
     /// Everything in `store`.
     pub async fn read(store: &Store) -> Result<Self, Failure> {
-        let read = |view: &crate::store::View<'_>| {
-            let with_checks = |endpoint: endpoints::Endpoint| {
-                let checks = checks::last(view, &endpoint.endpoint, u32::MAX)?;
-                Ok::<_, Failure>((endpoint, checks))
-            };
-            let endpoints = endpoints::all(view)?.into_iter().map(with_checks).collect::<Result<_, _>>()?;
-            let (dead, rests) = keys::all(view)?;
-            Ok(Self { lead: lead::find(view)?, endpoints, dead, rests })
+        store.read(Self::of).await
+    }
+
+    /// Everything in the state that is looked at.
+    pub fn of(view: &crate::store::View<'_>) -> Result<Self, Failure> {
+        let with_checks = |endpoint: endpoints::Endpoint| {
+            let checks = checks::last(view, &endpoint.endpoint, u32::MAX)?;
+            Ok::<_, Failure>((endpoint, checks))
         };
-        store.read(read).await
+        let endpoints = endpoints::all(view)?.into_iter().map(with_checks).collect::<Result<_, _>>()?;
+        let (dead, rests) = keys::all(view)?;
+        Ok(Self { lead: lead::find(view)?, endpoints, dead, rests })
+    }
+
+    /// Takes those endpoints of `snapshot` that are `unsure` to be the ones that were kept under their names: whoever only
+    /// looks may not know their keys.
+    pub fn assume(&mut self, snapshot: &Snapshot, unsure: impl Fn(&Endpoint) -> bool) {
+        for endpoint in snapshot.endpoints().filter(|endpoint| unsure(endpoint)) {
+            let name = endpoint.id.to_string();
+            if let Some((of, _)) = self.endpoints.iter_mut().find(|(of, _)| of.endpoint == name) {
+                of.identity = signed(endpoint.identity);
+            }
+        }
     }
 
     /// The active profile, and whether it was pinned.
@@ -158,7 +171,17 @@ fn record(of: &endpoints::Endpoint, checks: &[checks::Check]) -> Record {
     Record::restored(checks.iter().rev().filter_map(check), totals)
 }
 
-fn check(of: &checks::Check) -> Option<Check> {
+/// Forgets, in the state of a file that no proxy runs, what is held against `endpoint` and its key.
+pub fn forgive(endpoint: &Endpoint) -> impl FnOnce(&crate::store::Tx<'_>) -> Result<(), Failure> + Send + 'static {
+    let (name, key) = (endpoint.id.to_string(), signed(endpoint.key_identity));
+    move |tx| {
+        endpoints::forgive(tx, &name)?;
+        keys::forgive(tx, key)
+    }
+}
+
+/// A check as it was kept; `None` if its words are none of ours.
+pub fn check(of: &checks::Check) -> Option<Check> {
     let kinds = [ProbeKind::Messages, ProbeKind::Models, ProbeKind::Reachability];
     Some(Check {
         at: from_unix_ms(of.at),

@@ -14,6 +14,7 @@ pub mod check;
 pub mod factor;
 pub mod keep;
 pub mod monitor;
+pub mod once;
 pub mod probe;
 pub mod record;
 pub mod records;

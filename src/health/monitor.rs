@@ -320,7 +320,8 @@ pub(super) fn set(endpoint: &Endpoint, factor: f64) {
     endpoint.state.set_health(factor as f32);
 }
 
-fn check(question: &Question, finding: &Finding) -> Check {
+/// What a probe found, as it is kept and shown.
+pub(super) fn check(question: &Question, finding: &Finding) -> Check {
     let Finding { seen, took, reply } = finding;
     Check {
         at: SystemTime::now(),

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::lookup::Place;
-pub use self::lookup::{check, check_pem, find};
+pub use self::lookup::{check, check_pem, find, glance};
 use self::reference::Use;
 use self::resolved::Answer;
 pub use self::resolved::Resolved;

@@ -201,6 +201,13 @@ fn add(tx: &Tx<'_>, endpoint: &str, day: i64, grown: &Numbers) -> Result<(), Fai
     Ok(())
 }
 
+/// Forgets what is held against `endpoint`.
+pub fn forgive(tx: &Tx<'_>, endpoint: &str) -> Result<(), Failure> {
+    let update = "UPDATE endpoints SET until = NULL, resting = NULL, reason = '', ejections = 0 WHERE endpoint = ?1";
+    tx.connection.execute(update, [endpoint])?;
+    Ok(())
+}
+
 /// All that were kept, by name.
 pub fn all(view: &View<'_>) -> Result<Vec<Endpoint>, Failure> {
     let select = "SELECT endpoint, identity, until, resting, reason, ejections, factor, last_error, last_error_at, samples, numbers

@@ -55,6 +55,13 @@ pub fn replace(tx: &Tx<'_>, dead: &[Dead], rests: &[Rest]) -> Result<(), Failure
     Ok(())
 }
 
+/// Forgets what is held against `key`.
+pub fn forgive(tx: &Tx<'_>, key: i64) -> Result<(), Failure> {
+    tx.connection.execute("DELETE FROM dead_keys WHERE key = ?1", [key])?;
+    tx.connection.execute("DELETE FROM rests WHERE key = ?1", [key])?;
+    Ok(())
+}
+
 /// All that were kept.
 pub fn all(view: &View<'_>) -> Result<(Vec<Dead>, Vec<Rest>), Failure> {
     let mut dead = view.connection.prepare("SELECT key, reason, trial FROM dead_keys ORDER BY key")?;

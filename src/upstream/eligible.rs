@@ -72,6 +72,20 @@ impl Why {
         }
     }
 
+    /// The same in one word, for programs.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NoKey => "no_key",
+            Self::DeadKey => "dead_key",
+            Self::Rate { .. } => "rate_limited",
+            Self::Model => "model",
+            Self::Busy => "busy",
+            Self::Resting => "resting",
+            Self::Probation => "probation",
+            Self::Ejected => "ejected",
+        }
+    }
+
     /// Whether it concerns every request, not only those that ask for the same model or come from the same client.
     pub(super) const fn is_general(self) -> bool {
         !matches!(self, Self::Model | Self::Rate { whole_key: false })

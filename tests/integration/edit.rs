@@ -162,7 +162,7 @@ fn an_endpoint_is_changed_moved_switched_and_removed_with_its_comments() {
     assert!(desk.text().contains("    priority: 3\n"), "a shorthand is changed at the profile: {}", desk.text());
     desk.edit("endpoint disable work");
     desk.nothing("endpoint disable work");
-    assert!(desk.qcc("endpoint list work").done().lines().nth(1).is_some_and(|line| line.ends_with("no")));
+    assert!(desk.qcc("endpoint list work").done().lines().nth(1).is_some_and(|line| line.contains("disabled")));
     desk.edit("endpoint enable work");
     desk.nothing("endpoint enable work");
     desk.save(FILE);

@@ -43,6 +43,7 @@ mod restart;
 mod shutdown;
 mod sources;
 mod state;
+mod steer;
 mod steering;
 mod stream_failure;
 mod support;

@@ -75,7 +75,12 @@ async fn the_workflow_runs_word_for_word_and_leaves_a_file_to_be_glad_of() {
     golden(&desk.text());
     assert!(desk.qcc("priority list").done().contains("main, production"));
     let listed = desk.qcc("endpoint list production").done();
-    let ids: Vec<&str> = listed.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    let ids: Vec<&str> = listed
+        .lines()
+        .skip(1)
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
     assert_eq!(ids, ["production/work", "production/personal", "production/moonshot.cn"]);
     serves(desk).await;
 }

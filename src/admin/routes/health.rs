@@ -19,6 +19,7 @@ use crate::admin::view::health::{
 use crate::admin::view::{Standing, Time};
 use crate::health::check::{self, Class, kind_word};
 use crate::health::record::{Record, Times};
+use crate::health::records::Records;
 use crate::health::request::Checked;
 use crate::health::score::Score;
 use crate::snapshot::Snapshot;
@@ -40,16 +41,20 @@ pub(super) fn routes(table: Table) -> Table {
 }
 
 async fn show(State(proxy): State<Arc<Proxy>>) -> Json<Health> {
-    let (snapshot, clocks) = (proxy.cell.load(), Clocks::now());
+    Json(of_all(&proxy.cell.load(), &proxy.records, Clocks::now()))
+}
+
+/// How all endpoints do.
+pub(in crate::admin) fn of_all(snapshot: &Snapshot, records: &Records, clocks: Clocks) -> Health {
     let health = |endpoint: &Arc<Endpoint>| {
-        let record = proxy.records.of(&endpoint.id).unwrap_or_default();
-        of(endpoint, &record, &snapshot, clocks)
+        let record = records.of(&endpoint.id).unwrap_or_default();
+        of(endpoint, &record, snapshot, clocks)
     };
-    Json(Health {
+    Health {
         enabled: snapshot.config.health.enabled,
         adjust_weights: snapshot.config.health.adjust_weights,
         endpoints: snapshot.endpoints().map(health).collect(),
-    })
+    }
 }
 
 fn of(endpoint: &Endpoint, record: &Record, snapshot: &Snapshot, clocks: Clocks) -> EndpointHealth {

@@ -1,12 +1,13 @@
 //! The routes, each with its description. Each noun has a file and adds its own to the [`Table`].
 
 mod endpoints;
+mod explain;
 mod failover;
-mod health;
+pub(super) mod health;
 mod metrics;
 mod queue;
 mod reload;
-mod status;
+pub(super) mod status;
 mod stop;
 mod table;
 
@@ -34,6 +35,7 @@ pub(super) fn table(proxy: Arc<Proxy>) -> Router {
         failover::routes,
         health::routes,
         metrics::routes,
+        explain::routes,
     ];
     let table = nouns.into_iter().fold(Table::new(), |table, routes| routes(table)).finish();
     let unknown = || async { ApiError::unknown("there is no such route; `/v1/status` is one") };

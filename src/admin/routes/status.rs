@@ -13,6 +13,7 @@ use crate::admin::view::{
 };
 use crate::admin::view::{Time, Totals};
 use crate::proxy::serve;
+use crate::snapshot::Snapshot;
 use crate::store::{Standing, Store};
 use crate::time::{Clocks, Moment};
 use crate::upstream::endpoint;
@@ -32,7 +33,6 @@ async fn status(State(proxy): State<Arc<Proxy>>) -> Json<Status> {
 pub(super) fn view(proxy: &Proxy) -> Status {
     let (snapshot, clocks) = (proxy.cell.load(), Clocks::now());
     let active = snapshot.active_profile().map(|profile| profile.name.to_string());
-    let is_active = |profile: &profile::Profile| active.as_deref() == Some(&*profile.name);
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -46,12 +46,18 @@ pub(super) fn view(proxy: &Proxy) -> Status {
             .map(|(listen, file)| AdminListener { listen: listen.clone(), token_file: file.display().to_string() }),
         phase: if *proxy.phase.borrow() == serve::Phase::Serving { Phase::Serving } else { Phase::Draining },
         reload: super::reload::view(proxy),
-        profiles: snapshot.chain.iter().map(|entry| profile(entry, is_active(entry), clocks)).collect(),
+        profiles: profiles(&snapshot, clocks),
         active,
         in_flight: proxy.in_flight.used(),
         connections: proxy.connections.used(),
         state: state(&proxy.store),
     }
+}
+
+/// The chain, and how its endpoints stand.
+pub(in crate::admin) fn profiles(snapshot: &Snapshot, clocks: Clocks) -> Vec<Profile> {
+    let active = snapshot.active_profile().map(|profile| &profile.name);
+    snapshot.chain.iter().map(|entry| profile(entry, Some(&entry.name) == active, clocks)).collect()
 }
 
 fn profile(profile: &profile::Profile, active: bool, clocks: Clocks) -> Profile {

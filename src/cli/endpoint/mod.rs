@@ -4,6 +4,7 @@
 
 mod add;
 mod list;
+mod reset;
 mod wizard;
 
 use std::path::Path as File;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::complete;
 use super::edit::{self, AccessArgs, EditArgs, Endpoint, Failure, ShareArgs, Sheet};
+use super::health::test::{self, TestArgs};
 use crate::patch::Edit;
 
 /// What can be done with endpoints.
@@ -22,7 +24,7 @@ use crate::patch::Edit;
 pub(super) enum EndpointCommand {
     /// Add an endpoint, or the endpoints of another profile; one that is there already is updated.
     Add(add::AddArgs),
-    /// List the endpoints of the file.
+    /// List the endpoints of the file, and how they are doing.
     List(list::ListArgs),
     /// Change fields of an endpoint.
     Set(SetArgs),
@@ -34,6 +36,10 @@ pub(super) enum EndpointCommand {
     Enable(SwitchArgs),
     /// Keep an endpoint in the file without asking it.
     Disable(SwitchArgs),
+    /// Ask endpoints for one small conversation, without a proxy: the same as `qcc health test`.
+    Test(TestArgs),
+    /// Forget what is held against an endpoint and its key: it is asked again at once.
+    Reset(reset::ResetArgs),
 }
 
 /// What can be typed after `qcc endpoint set`.
@@ -109,6 +115,8 @@ pub(super) fn run(command: &EndpointCommand, named: Option<&File>) -> ExitCode {
         EndpointCommand::Move(args) => edit::run(named, &args.edit, |sheet| reorder(sheet, args)),
         EndpointCommand::Remove(args) => edit::run(named, &args.edit, |sheet| remove(sheet, args)),
         EndpointCommand::Enable(args) => edit::run(named, &args.edit, |sheet| switch(sheet, &args.name, true)),
+        EndpointCommand::Test(args) => test::run(args, named),
+        EndpointCommand::Reset(args) => reset::run(args, named),
         EndpointCommand::Disable(args) => edit::run(named, &args.edit, |sheet| switch(sheet, &args.name, false)),
     }
 }

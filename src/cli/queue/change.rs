@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::place::Place;
 use super::{ClearArgs, NameArgs, Shape, SureArgs};
 use crate::admin::client::ClientError;
 use crate::admin::view::{EntryCount, EntryName, EntryState};
 use crate::cli::edit::Failure;
+use crate::cli::place::{Place, refused};
 use crate::cli::{prompt, stdout};
 use crate::store::entries::{self, State};
 
@@ -72,14 +72,6 @@ pub(super) fn clear(place: &Place, args: &ClearArgs) -> Result<ExitCode, Failure
 
 fn ask<B: serde::Serialize>(place: &Place, path: &str, body: &B) -> Result<EntryCount, ClientError> {
     place.proxy()?.post(path, body)
-}
-
-/// The proxy's no is a refusal; anything else could not be tried.
-fn refused(error: ClientError) -> Failure {
-    match error {
-        ClientError::Refused { message, .. } => Failure::Refused(message),
-        error => Failure::CouldNot(error.to_string()),
-    }
 }
 
 fn agree(question: &str, yes: bool) -> Result<(), Failure> {

@@ -5,7 +5,6 @@
 
 mod change;
 mod config;
-mod place;
 mod show;
 
 use std::path::Path as File;
@@ -14,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::edit;
+use super::place::Place;
 use crate::store::entries::State;
 
 /// What can be done with the queue.
@@ -104,7 +104,7 @@ pub(super) struct ClearArgs {
 
 /// Runs `qcc queue ...`.
 pub(super) fn run(command: &QueueCommand, named: Option<&File>) -> ExitCode {
-    let place = || place::Place::of(named);
+    let place = || Place::of(named);
     edit::end(match command {
         QueueCommand::Config(args) => return config::run(args, named),
         QueueCommand::Status(shape) => place().and_then(|place| show::status(&place, *shape)),

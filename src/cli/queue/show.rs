@@ -5,12 +5,13 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use super::place::Place;
 use super::{ListArgs, Shape, ShowArgs};
 use crate::admin::view::{Entry, EntryList, QueueStatus, Time};
 use crate::cli::edit::Failure;
+use crate::cli::place::Place;
 use crate::cli::stdout;
 use crate::cli::table::table;
+use crate::cli::words::{ago, clean, clipped, until, when};
 use crate::store::entries;
 
 /// Characters of a reason in the list, which is to fit 80 columns.
@@ -76,18 +77,13 @@ fn rows(entries: &[Entry]) -> String {
             entry.id.clone(),
             entry.state.clone(),
             entry.retries.to_string(),
-            clipped(&entry.reason),
+            clipped(&entry.reason, REASON),
             ago(entry.enqueued, now),
             entry.next_retry.map_or_else(|| "-".to_owned(), |at| until(at, now)),
         ]
     };
     let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
     table(&["ID", "STATE", "RETRIES", "REASON", "ENQUEUED", "NEXT RETRY"], &rows)
-}
-
-fn clipped(text: &str) -> String {
-    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    if text.chars().count() <= REASON { clean.collect() } else { clean.take(REASON - 3).chain("...".chars()).collect() }
 }
 
 /// One entry.
@@ -112,8 +108,7 @@ pub(super) fn one(place: &Place, args: &ShowArgs) -> Result<ExitCode, Failure> {
 fn details(entry: &Entry) -> String {
     let mut text = String::new();
     let mut say = |name: &str, value: &str| {
-        let value: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let _ = writeln!(text, "{name:<12} {value}");
+        let _ = writeln!(text, "{name:<12} {}", clean(value));
     };
     let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     say("id", &entry.id);
@@ -148,28 +143,6 @@ fn raw(bytes: &[u8]) -> Result<ExitCode, Failure> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::CouldNot(error.to_string())),
         _ => Ok(ExitCode::SUCCESS),
-    }
-}
-
-fn when(time: Time) -> String {
-    humantime::format_rfc3339_seconds(time.0).to_string()
-}
-
-fn ago(time: Time, now: SystemTime) -> String {
-    format!("{} ago", short(now.duration_since(time.0).unwrap_or_default()))
-}
-
-fn until(time: Time, now: SystemTime) -> String {
-    time.0.duration_since(now).map_or_else(|_| "now".to_owned(), |left| format!("in {}", short(left)))
-}
-
-/// In the one unit that says most.
-fn short(duration: Duration) -> String {
-    match duration.as_secs() {
-        seconds @ 0..120 => format!("{seconds}s"),
-        seconds @ 120..7200 => format!("{}m", seconds / 60),
-        seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
-        seconds => format!("{}d", seconds / 86_400),
     }
 }
 
@@ -215,9 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_and_sizes_are_told_in_one_unit() {
-        let told: Vec<_> = [5, 119, 120, 7200, 172_800].map(|seconds| short(Duration::from_secs(seconds))).into();
-        assert_eq!(told, ["5s", "119s", "2m", "2h", "2d"]);
+    fn sizes_are_told_in_one_unit() {
         assert_eq!([size_of(5), size_of(20_480), size_of(104_857_600)], ["5 B", "20 KiB", "100 MiB"]);
     }
 }

@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 
 use super::command;
 use super::dotenv::Dotenv;
-use super::reference::Use;
+use super::reference::{self, Use};
 use super::resolved::{Answer, Resolved};
-use super::unresolved::{Fault, Unresolved};
+use super::unresolved::{Failure, Fault, Unresolved};
 use crate::config::units::Size;
-use crate::config::{Secret, SecretSpec};
+use crate::config::{Config, Secret, SecretSpec};
 use crate::snapshot::read;
 
 /// The largest file with a secret or certificates; the system's whole collection has about 256 KiB.
@@ -91,6 +91,23 @@ pub async fn find(spec: &SecretSpec, dir: &Path) -> Answer {
     }
     found.register();
     found.get(spec).cloned().map_err(Unresolved::clone)
+}
+
+/// Everything that `config` of a file in `dir` refers to, for somebody who only looks. Runs no program: what one would print
+/// is `stand_in`, without which its secret is missing.
+pub fn glance(config: &Config, dir: &Path, stand_in: Option<&Secret>) -> Resolved {
+    let place = Place { dir: dir.into(), env: |name| std::env::var_os(name) };
+    let specs: Vec<_> = reference::secrets(config).map(|(spec, kind)| (spec.clone(), kind)).collect();
+    let mut found = place.look_up(&specs);
+    place.read_certificates(reference::certificates(config).map(Path::to_owned).collect(), &mut found);
+    for (spec, kind) in &specs {
+        if let SecretSpec::Command(program) = spec {
+            let answer = stand_in.cloned().ok_or_else(|| super::failed(program, Failure::Foreign));
+            found.insert(spec, *kind, answer);
+        }
+    }
+    found.register();
+    found
 }
 
 /// Whether the key or token that `spec` of a file in `dir` refers to can be found right now. Runs no program: those

@@ -45,6 +45,8 @@ pub enum Unresolved {
 pub enum Failure {
     /// It could not be run; the system's words.
     NotRun(String),
+    /// Nobody runs it here: only the proxy does.
+    Foreign,
     /// It has not answered yet.
     Running,
     /// It was killed after this long.
@@ -115,6 +117,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotRun(why) => write!(f, "cannot be run: {why}"),
+            Self::Foreign => f.write_str("is run by the proxy only"),
             Self::Running => f.write_str("has not answered yet"),
             Self::TimedOut(after) => write!(f, "timed out after {after}"),
             Self::Exited(status) => write!(f, "exited with {status}"),

@@ -108,6 +108,14 @@ impl Setup {
         Ok(proxy)
     }
 
+    /// Runs `qcc` with these arguments to its end: exit code, standard output, standard error.
+    pub(crate) async fn said(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let output = in_time("the end of the command", self.command().args(arguments).output()).await;
+        let output = output.expect("the binary runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it speaks UTF-8");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
     /// Runs `qcc` with these arguments to its end: exit code and everything it printed.
     pub(crate) async fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = in_time("the end of the command", self.command().args(arguments).output()).await;
@@ -212,6 +220,11 @@ impl Proxy {
             Ok(proxy) => proxy,
             Err(code) => panic!("the next start ended with {code:?} instead of listening"),
         }
+    }
+
+    /// What it was started with: commands beside it are typed there.
+    pub(crate) fn setup(&self) -> &Setup {
+        &self.setup
     }
 
     /// Where its state is, as the setup of tests has it.

@@ -1,16 +1,21 @@
-//! `qcc priority`: the chain of profiles, and what makes another one active.
+//! `qcc priority`: the chain of profiles, which of them is active, and what makes another one active.
+//!
+//! The chain and the policy are the file's; the active profile is the proxy's. Without one it is kept in the state file, and
+//! the next proxy takes it up.
+
+mod history;
+mod list;
+mod steer;
 
 use std::path::Path as File;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::complete;
 use super::edit::{self, EditArgs, Failure, Sheet, Tier, Wishes};
-use super::stdout;
-use crate::config::Config;
 use crate::config::units::Dur;
 use crate::patch::{Edit, Path};
 
@@ -21,8 +26,53 @@ pub(super) enum PriorityCommand {
     Set(SetArgs),
     /// Change when another profile becomes active, and when the better one returns. Without flags: show it.
     Policy(PolicyArgs),
-    /// List the tiers with their profiles, and the policy.
+    /// List the tiers with their profiles, the active one marked, and the policy.
     List(ListArgs),
+    /// Make a profile active and keep it so; `--auto` ends that.
+    Switch(SwitchArgs),
+    /// Make the next profile that can serve the active one, without keeping it so.
+    Failover(FailoverArgs),
+    /// Show which profile became active when, and why.
+    History(HistoryArgs),
+}
+
+/// What can be typed after `qcc priority switch`.
+#[derive(Debug, Args)]
+pub(super) struct SwitchArgs {
+    /// Name of the profile.
+    #[arg(required_unless_present = "auto", add = ArgValueCandidates::new(complete::profiles))]
+    name: Option<String>,
+    /// Let the active profile change by itself again.
+    #[arg(long, conflicts_with_all = ["name", "reason"])]
+    auto: bool,
+    /// Why, for the history.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Print one JSON document: active, from, pinned.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be typed after `qcc priority failover`.
+#[derive(Debug, Args)]
+pub(super) struct FailoverArgs {
+    /// Why, for the history.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Print one JSON document: active, from, pinned.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be typed after `qcc priority history`.
+#[derive(Debug, Args)]
+pub(super) struct HistoryArgs {
+    /// At most so many.
+    #[arg(short = 'n', value_name = "N", default_value_t = 20)]
+    count: u32,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What can be typed after `qcc priority set`.
@@ -99,16 +149,11 @@ pub(super) fn run(command: &PriorityCommand, named: Option<&File>) -> ExitCode {
         PriorityCommand::Policy(args) => {
             edit::section(named, &args.edit, "failover", args.wishes(), |config| &config.failover)
         }
-        PriorityCommand::List(args) => show(args, named),
+        PriorityCommand::List(args) => list::run(args.json, named),
+        PriorityCommand::Switch(args) => steer::switch(args, named),
+        PriorityCommand::Failover(args) => steer::failover(args, named),
+        PriorityCommand::History(args) => history::run(args, named),
     }
-}
-
-fn show(args: &ListArgs, named: Option<&File>) -> ExitCode {
-    edit::end(Sheet::open(named).and_then(|sheet| {
-        let config = sheet.config()?;
-        let shown = if args.json { format!("{:#}\n", list_json(config)) } else { list(config) };
-        Ok(stdout::print(&shown, ExitCode::SUCCESS))
-    }))
 }
 
 fn set(sheet: &Sheet, args: &SetArgs) -> Result<Vec<Edit>, Failure> {
@@ -129,25 +174,4 @@ impl PolicyArgs {
             .and("failure_threshold", self.failure_threshold)
             .and("cooldown", self.cooldown)
     }
-}
-
-/// The profiles of `tier`, in the order of the file.
-fn of(config: &Config, tier: Tier) -> Vec<&str> {
-    let all = config.profiles.iter();
-    let named = all.filter(|(_, spec)| spec.tier.map(crate::config::model::Tier::as_str) == Some(tier.as_str()));
-    named.map(|(name, _)| name.as_str()).collect()
-}
-
-fn list(config: &Config) -> String {
-    let tiers = Tier::value_variants().iter().map(|tier| {
-        let names = of(config, *tier);
-        let names = if names.is_empty() { "-".to_owned() } else { names.join(", ") };
-        format!("{:17}  {names}\n", tier.as_str())
-    });
-    format!("{}\n{}", tiers.collect::<String>(), edit::shown(&config.failover))
-}
-
-fn list_json(config: &Config) -> Value {
-    let tiers = Tier::value_variants().iter().map(|tier| (tier.as_str().to_owned(), json!(of(config, *tier))));
-    json!({ "tiers": tiers.collect::<serde_json::Map<_, _>>(), "policy": config.failover })
 }

@@ -1,24 +1,17 @@
-//! `qcc health`: the active checks of the endpoints.
+//! `qcc health config`: how endpoints are checked.
 
 use std::path::Path as File;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::edit::{self, EditArgs, Wishes};
+use crate::cli::edit::{self, EditArgs, Wishes};
 use crate::config::units::Dur;
-
-/// What can be done with checks.
-#[derive(Debug, Subcommand)]
-pub(super) enum HealthCommand {
-    /// Change how endpoints are checked. Without flags: show it.
-    Config(ConfigArgs),
-}
 
 /// What can be typed after `qcc health config`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag as it is typed; `wishes` makes sense of them")]
-pub(super) struct ConfigArgs {
+pub(in crate::cli) struct ConfigArgs {
     /// Check endpoints.
     #[arg(long, overrides_with = "disable")]
     enable: bool,
@@ -53,13 +46,9 @@ pub(super) struct ConfigArgs {
     edit: EditArgs,
 }
 
-/// Runs `qcc health ...`.
-pub(super) fn run(command: &HealthCommand, named: Option<&File>) -> ExitCode {
-    match command {
-        HealthCommand::Config(args) => {
-            edit::section(named, &args.edit, "health", args.wishes(), |config| &config.health)
-        }
-    }
+/// Changes the file, or shows what it says.
+pub(super) fn run(args: &ConfigArgs, named: Option<&File>) -> ExitCode {
+    edit::section(named, &args.edit, "health", args.wishes(), |config| &config.health)
 }
 
 impl ConfigArgs {

@@ -1,0 +1,43 @@
+//! `qcc health check`: the running proxy checks endpoints now.
+
+use std::path::Path as File;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::test::{exit, line};
+use super::{WhichArgs, takes_traffic, whole};
+use crate::admin::view::health::{CheckNow, CheckedEndpoint, CheckedNow, Health};
+use crate::cli::edit::{self, Failure};
+use crate::cli::place::{Place, refused};
+use crate::cli::stdout;
+
+/// A little more than the proxy takes for anything.
+const PATIENCE: Duration = Duration::from_secs(95);
+
+/// Has them checked one after the other, and prints each as it comes.
+pub(super) fn run(args: &WhichArgs, named: Option<&File>) -> ExitCode {
+    edit::end(check(args, named))
+}
+
+fn check(args: &WhichArgs, named: Option<&File>) -> Result<ExitCode, Failure> {
+    let name = args.endpoint.as_deref().map(|name| whole(name, named)).transpose()?;
+    let proxy = Place::of(named)?.proxy().map_err(refused)?;
+    let known: Health = proxy.get("/v1/health").map_err(refused)?;
+    let known = known.endpoints.into_iter().map(|of| of.endpoint);
+    let wanted = known.filter(|known| name.as_ref().is_none_or(|name| known == name)).collect();
+    let mut results: Vec<CheckedEndpoint> = Vec::new();
+    for endpoint in takes_traffic(wanted, name.as_deref())? {
+        let body = CheckNow { endpoint: Some(endpoint) };
+        let found: CheckedNow = proxy.post_within("/v1/health/check", &body, PATIENCE).map_err(refused)?;
+        if !args.json {
+            let lines: String = found.results.iter().map(line).collect();
+            stdout::print(&lines, ExitCode::SUCCESS);
+        }
+        results.extend(found.results);
+    }
+    let code = exit(&results, name.is_some());
+    let text = if args.json { format!("{:#}\n", json!({ "results": results })) } else { String::new() };
+    Ok(stdout::print(&text, code))
+}

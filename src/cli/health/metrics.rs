@@ -1,0 +1,79 @@
+//! `qcc health metrics`: every figure of an endpoint, of its checks and of its requests.
+
+use std::fmt::Write as _;
+use std::path::Path as File;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use super::WhichArgs;
+use super::status::{document, look};
+use crate::admin::view::health::{Checks, EndpointHealth, Figures, Requests};
+use crate::cli::edit;
+use crate::cli::status::{why, word};
+use crate::cli::stdout;
+use crate::cli::words::{ago, clean, when};
+
+/// Prints them.
+pub(super) fn run(args: &WhichArgs, named: Option<&File>) -> ExitCode {
+    edit::end(look(args, named).map(|(seen, health)| {
+        seen.tell_source();
+        let all: Vec<String> = health.endpoints.iter().map(words).collect();
+        let text = if args.json { document(&seen, &health) } else { all.join("\n") };
+        stdout::print(&text, ExitCode::SUCCESS)
+    }))
+}
+
+fn words(of: &EndpointHealth) -> String {
+    let why = why(of).map_or_else(String::new, |why| format!(": {}", clean(&why)));
+    let mut text = format!("{}  {}{why}\n", of.endpoint, word(of.health));
+    let mut say = |name: &str, value: &str| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:<16}{value}");
+    };
+    say("weight left", &format!("{:.0}% by health, {:.0} in effect", 100.0 * of.factor, of.effective_weight));
+    checks(&of.checks, &mut say);
+    requests(&of.requests, &mut say);
+    text
+}
+
+fn checks(of: &Checks, say: &mut impl FnMut(&str, &str)) {
+    let Checks { total, succeeded, failed, timed_out, rate_limited, .. } = of;
+    say(
+        "checks",
+        &format!("{total}: {succeeded} succeeded, {failed} failed, {timed_out} timed out, {rate_limited} rate limited"),
+    );
+    let others = [("invalid key", of.invalid_key), ("model error", of.model_error), ("overloaded", of.overloaded)];
+    let others: Vec<_> =
+        others.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect();
+    if !others.is_empty() {
+        say("", &others.join(", "));
+    }
+    if let Some(figures) = &of.recent {
+        of_figures(figures, say);
+    }
+    if let (Some(quality), Some(validity)) = (of.quality, of.validity) {
+        say("  quality", &format!("{quality:.0}, {validity:.0}% repeated the code"));
+    }
+    if of.input_tokens + of.output_tokens > 0 {
+        say("  cost", &format!("{} tokens read, {} written", of.input_tokens, of.output_tokens));
+    }
+    let last = of.last.as_ref().map(|last| format!("{} ({})", when(last.at), ago(last.at, SystemTime::now())));
+    say("  last update", last.as_deref().unwrap_or("never"));
+}
+
+fn requests(of: &Requests, say: &mut impl FnMut(&str, &str)) {
+    let Requests { succeeded, failed, rate_limited, refused, .. } = of;
+    say("requests", &format!("{succeeded} succeeded, {failed} failed, {rate_limited} rate limited, {refused} refused"));
+    if let Some(figures) = &of.recent {
+        of_figures(figures, say);
+    }
+}
+
+fn of_figures(of: &Figures, say: &mut impl FnMut(&str, &str)) {
+    say("  success rate", &format!("{:.1}%", of.success_rate));
+    let [p50, p95, p99] =
+        [of.p50_ms, of.p95_ms, of.p99_ms].map(|time| time.map_or("-".to_owned(), |time| time.to_string()));
+    say("  response ms", &format!("avg {}, p50 {p50}, p95 {p95}, p99 {p99}", of.average_ms));
+    say("  stability", &format!("{:.1}, score {:.1}", of.stability, of.score));
+    say("  in a row", &format!("{} successes, {} failures", of.consecutive_successes, of.consecutive_failures));
+}
