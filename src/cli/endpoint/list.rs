@@ -17,11 +17,10 @@ use crate::cli::place::Place;
 use crate::cli::seen::Seen;
 use crate::cli::status::{figures, notes, success, weight, why, word};
 use crate::cli::stdout;
-use crate::cli::table::{Noted, room, table_with_notes};
-use crate::cli::words::clipped;
+use crate::cli::table::{Noted, WIDTH, table_with_notes};
 use crate::config::model::{EndpointFields, ProfileSpec};
 
-/// The column that gives way.
+/// The column that gives way where not all fit.
 const URL: usize = 1;
 const HEAD: [&str; 7] = ["ENDPOINT", "URL", "KEY", "WEIGHT", "PRIORITY", "HEALTH", "SUCCESS"];
 
@@ -110,12 +109,16 @@ impl Row<'_> {
 fn as_table(rows: &[Row<'_>], doing: &Doing) -> String {
     let now = SystemTime::now();
     let mut rows: Vec<Noted> = rows.iter().map(|row| cells(row, doing, now)).collect();
-    let bare: Vec<Vec<String>> = rows.iter().map(|(row, _)| row.clone()).collect();
-    let most = room(&HEAD, &bare, URL);
-    for (row, _) in &mut rows {
-        row[URL] = clipped(&row[URL], most);
+    let text = table_with_notes(&HEAD, &rows);
+    if text.lines().all(|line| line.chars().count() <= WIDTH) {
+        return text;
     }
-    table_with_notes(&HEAD, &rows)
+    // Addresses that leave no room for the rest stand below.
+    for (row, notes) in &mut rows {
+        notes.insert(0, row.remove(URL));
+    }
+    let head: Vec<&str> = HEAD.iter().enumerate().filter(|(at, _)| *at != URL).map(|(_, name)| *name).collect();
+    table_with_notes(&head, &rows)
 }
 
 fn cells(row: &Row<'_>, doing: &Doing, now: SystemTime) -> Noted {

@@ -11,6 +11,7 @@ use crate::admin::view::health::{Checks, EndpointHealth, Figures, Requests};
 use crate::cli::edit;
 use crate::cli::status::{why, word};
 use crate::cli::stdout;
+use crate::cli::table::wrapped;
 use crate::cli::words::{ago, clean, when};
 
 /// Prints them.
@@ -24,8 +25,8 @@ pub(super) fn run(args: &WhichArgs, named: Option<&File>) -> ExitCode {
 }
 
 fn words(of: &EndpointHealth) -> String {
-    let why = why(of).map_or_else(String::new, |why| format!(": {}", clean(&why)));
-    let mut text = format!("{}  {}{why}\n", of.endpoint, word(of.health));
+    let why = why(of).map_or_else(String::new, |why| wrapped(&clean(&why), "    "));
+    let mut text = format!("{}  {}\n{why}", of.endpoint, word(of.health));
     let mut say = |name: &str, value: &str| {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {name:<16}{value}");
