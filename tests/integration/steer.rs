@@ -373,3 +373,37 @@ async fn a_file_that_is_not_valid_and_one_that_is_not_there_say_what_to_do() {
         assert!(code == Some(2) && stderr.contains("none.yaml"), "{line}: {stderr}");
     }
 }
+
+/// Nothing in it depends on the time or the machine.
+#[tokio::test]
+async fn what_is_shown_of_a_file_that_was_never_run() {
+    let setup = Setup::new(&chain("", "http://127.0.0.1:9", "http://127.0.0.1:9"));
+    let shown = done(&setup, "status").await.replace(&setup.path().display().to_string(), "QCC_YAML");
+    let status = "\
+proxy      not running; `qcc proxy start` starts it
+file       QCC_YAML
+active     production
+chain      production (primary) > backup (secondary)
+queue      0 waiting, 0 running, 0 done, 0 dead
+
+ENDPOINT      HEALTH    WEIGHT  SUCCESS  P50/P95 MS  IN FLIGHT
+production/a  healthy   100     -        -           0
+production/c  disabled  -       -        -           -
+backup/b      healthy   100     -        -           0
+";
+    assert_eq!(shown, status);
+    let explained = "\
+production/a would serve it. The active profile is production.
+
+TURN  ENDPOINT      TIER       SHARE  MODEL
+1     production/a  primary    100%   -
+2     backup/b      secondary  100%   -
+-     production/c  primary    -      -
+    disabled in the file
+-     spare/d       -          -      -
+    its profile has no tier: it takes no traffic
+";
+    assert_eq!(done(&setup, "explain").await, explained);
+    assert_eq!(done(&setup, "priority history").await, "TIME  FROM  TO  CAUSE  TYPE\n");
+    assert_eq!(done(&setup, "health history a").await, "TIME  RESULT  RESPONSE  SCORE  KIND\n");
+}
