@@ -110,6 +110,7 @@ async fn in_the_background_it_returns_once_it_listens_and_says_where() {
     let (code, text) = daemon.proxy(&["status", "--json"]).await;
     let status: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!((code, &status["running"], &status["pid"]), (Some(0), &true.into(), &holder.pid.into()));
+    assert_eq!(status["generation"], 1);
     let (code, text) = daemon.proxy(&["stop"]).await;
     assert_eq!((code, text), (Some(0), format!("qcc: stopped (process {})\n", holder.pid)));
     let (code, text) = daemon.proxy(&["stop"]).await;

@@ -8,6 +8,8 @@ use serde_json::json;
 
 use super::stop::counted;
 use super::{NOTHING, Site};
+use crate::admin::client::Client;
+use crate::admin::view::Status;
 use crate::app::lock::Holder;
 use crate::cli::stdout::print;
 
@@ -33,6 +35,7 @@ fn document(site: &Site, holder: Option<&Holder>) -> String {
         Some(holder) => json!({
             "running": true,
             "file": site.path,
+            "generation": generation(site),
             "pid": holder.pid,
             "started": humantime::format_rfc3339_seconds(holder.started).to_string(),
             "uptime_seconds": uptime(holder).as_secs(),
@@ -51,11 +54,18 @@ fn words(site: &Site, holder: Option<&Holder>) -> String {
         ("running", format!("process {}, for {}", holder.pid, humantime::format_duration(uptime(holder)))),
         ("file", site.path.display().to_string()),
     ];
+    lines.extend(generation(site).map(|generation| ("config", format!("generation {generation}"))));
     lines.extend(holder.addresses.iter().map(|address| ("address", address.clone())));
     lines.extend(holder.log.iter().map(|log| ("log", log.display().to_string())));
     lines.extend(holder.draining.iter().map(|requests| ("stopping", format!("finishes {}", counted(*requests)))));
     let lines: Vec<_> = lines.iter().map(|(name, value)| format!("{name:<8}  {value}\n")).collect();
     lines.concat()
+}
+
+/// How many files it has accepted, if it can be asked.
+fn generation(site: &Site) -> Option<u64> {
+    let status: Status = Client::of(&site.path).ok()?.get("/v1/status").ok()?;
+    Some(status.reload.generation)
 }
 
 /// In whole seconds.
