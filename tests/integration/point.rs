@@ -239,12 +239,13 @@ async fn a_command_gets_a_proxy_for_as_long_as_it_runs() {
 async fn a_proxy_that_listens_is_used_and_replaced_when_it_goes() {
     let upstream = Upstream::serving().await;
     let text = file(&[in_order([upstream.url()])]);
-    let proxy = Proxy::start(&text).await;
+    let mut proxy = Proxy::start(&text).await;
     let desk = Desk::with(&text.replace("127.0.0.1:0", &proxy.address.to_string())).env("KEY_A", &key("a"));
     let mut child = start(&desk, TELL);
     assert_eq!(address(&line(&mut child)), proxy.address);
     let address = proxy.address;
-    drop(proxy);
+    proxy.signal(rustix::process::Signal::KILL);
+    assert_eq!(proxy.exit().await, None);
     let served = async {
         while tokio::net::TcpStream::connect(address).await.is_err() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
