@@ -1,6 +1,6 @@
 //! Other tools' files, in qcc's words.
 //!
-//! A file's text -> [`detect`] (whose is it?) -> [`read`] (what it says, as [`Brought`]) -> [`plan`] (the edits of a
+//! A file's text -> [`detect`] (whose is it?) -> [`read`] (what it says, as [`Brought`]) -> [`plan`](plan()) (the edits of a
 //! `qcc.yaml` that say the same). Each tool has a file of its own here.
 //!
 //! - Pure: nothing is read, looked up or written; who calls passes the texts in and carries the edits out.

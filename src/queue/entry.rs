@@ -66,7 +66,7 @@ pub(super) fn write<'a>(headers: impl Iterator<Item = (&'a HeaderName, &'a Heade
     headers.flat_map(line).collect()
 }
 
-/// What [`write`] wrote; lines that are no header are left out.
+/// What [`write()`] wrote; lines that are no header are left out.
 pub(super) fn read(text: &[u8]) -> HeaderMap {
     let mut headers = Headers::new();
     for line in text.split(|byte| *byte == b'\n') {

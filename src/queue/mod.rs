@@ -5,7 +5,7 @@
 //!                                                                            '-> shelf -> worker -> dispatch::send
 //! ```
 //!
-//! - [`hold`]: the line in which requests wait, within their own time, for an endpoint that is expected back.
+//! - [`mod@hold`]: the line in which requests wait, within their own time, for an endpoint that is expected back.
 //! - `shelf`: what still fails is stored, and only then the client is told so; `entry` is what is stored of it.
 //! - [`worker`]: tries it again as `schedule` says, through the same dispatch, behind live requests.
 //! - `reuse`: a request that comes again is known by its `twin`, takes its entry over, waits for the try that is under way,

@@ -1,6 +1,6 @@
 //! Holding requests while an endpoint is expected back.
 //!
-//! The [`Line`] keeps who waits, in order; the [`conduct`] task gives turns; a request that gets its turn sees for itself
+//! The [`Line`] keeps who waits, in order; the [`conduct()`] task gives turns; a request that gets its turn sees for itself
 //! whether somebody takes it now, and either leaves or stays.
 //!
 //! Invariants:
