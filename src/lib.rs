@@ -23,7 +23,7 @@
 //! - [`failover`]: which profile is active, and why it changed.
 //! - [`health`]: checks of the endpoints, and what their health leaves of their weight.
 //! - [`notify`]: who else is told what happened, by webhook or program.
-//! - [`admin`]: what a running proxy shows and takes, over its control socket.
+//! - [`admin`]: what a running proxy shows and takes, over its control socket and a guarded listener.
 //! - [`app`]: start, run, stop; the only place that wires.
 //! - [`cli`]: words in, words out.
 //! - [`patch`]: a wish, the smallest change of the file's text that fulfils it, and its safe writing.
@@ -32,8 +32,8 @@
 //! - Ground: [`net`] (sockets, TLS), [`store`] (durable state), [`limit`] (shared bounds), [`telemetry`] (events, log,
 //!   redaction), [`time`].
 //!
-//! Imports point one way: ground, then config, upstream and patch, snapshot, failover, health, dispatch, queue, proxy,
-//! app, cli. A test reads the source and holds it.
+//! Imports point one way: ground, then config, upstream and patch, snapshot, failover, health, dispatch, queue, proxy and
+//! notify, admin, app, cli. A test reads the source and holds it.
 //!
 //! # What the house rests on
 //! - Two shapes of configuration, the file's and the running one, and one compiler between them (`snapshot::build`).

@@ -49,8 +49,8 @@ pub fn instance_id(path: &Path) -> String {
     hex(&digest[..8])
 }
 
-/// Without `.` and `..`, so that the same file named in two ways is one instance.
-fn lexical(path: &Path) -> PathBuf {
+/// `path` without `.` and `..`, so that the same file named in two ways is one; the disk is not asked.
+pub fn lexical(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         match part {

@@ -40,7 +40,7 @@ pub use blank::{BLANK, alike, blanked, effective, exported};
 pub use diagnostic::{Diagnostic, Severity};
 pub use instance::Instance;
 pub use load::{Loaded, load, load_bytes, resolve, sha256};
-pub use locate::{NotFound, instance_id, locate};
+pub use locate::{NotFound, instance_id, lexical, locate};
 pub(crate) use mask::secrets;
 pub use model::Config;
 pub use schema::schema;

@@ -4,7 +4,7 @@
 //! - References to files are made to lead to the same files from here.
 //! - A key in clear becomes a reference; its value goes to `.env` only with `--keys-to-env`.
 
-use std::path::{Component, Path as File, PathBuf};
+use std::path::{Path as File, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::edit::{self, EditArgs, Failure, Sheet};
 use crate::cli::import::{KeysArgs, names, store};
-use crate::config::{Secret, load};
+use crate::config::{Secret, lexical, load};
 use crate::import::{self, Names, free};
 use crate::patch::Edit;
 
@@ -142,7 +142,7 @@ impl Bridge {
     fn new(from: &File, to: &File) -> Self {
         let directory = |file: &File| {
             let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-            file.parent().map(plain).unwrap_or_default()
+            file.parent().map(lexical).unwrap_or_default()
         };
         Self { from: directory(from), to: directory(to) }
     }
@@ -171,22 +171,9 @@ impl Bridge {
         if File::new(path).is_absolute() {
             return path.to_owned();
         }
-        let target = plain(&self.from.join(path));
+        let target = lexical(&self.from.join(path));
         target.strip_prefix(&self.to).unwrap_or(&target).display().to_string()
     }
-}
-
-/// Without `.` and `..`.
-fn plain(path: &File) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(plain.pop()),
-            Component::CurDir => {}
-            other => plain.push(other),
-        }
-    }
-    plain
 }
 
 #[cfg(test)]
