@@ -126,7 +126,7 @@ fn figures(samples: &[Sample]) -> Option<Figures> {
         stability: score.stability,
         consecutive_successes: score.successes,
         consecutive_failures: score.failures,
-        average_ms: millis(Duration::from_secs_f64(score.mean_ms / 1000.0)),
+        average_ms: times.map(|_| millis(Duration::from_secs_f64(score.mean_ms / 1000.0))),
         p50_ms: times.map(|times| times.p50),
         p95_ms: times.map(|times| times.p95),
         p99_ms: times.map(|times| times.p99),

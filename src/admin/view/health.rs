@@ -115,7 +115,7 @@ pub struct Figures {
     /// Bad ones in a row, up to now.
     pub consecutive_failures: u32,
     /// Mean time of the good ones, in milliseconds. Of requests: to their first byte.
-    pub average_ms: u64,
+    pub average_ms: Option<u64>,
     /// Half took no longer.
     pub p50_ms: Option<u64>,
     /// 95 of 100 took no longer.

@@ -72,9 +72,9 @@ fn requests(of: &Requests, say: &mut impl FnMut(&str, &str)) {
 
 fn of_figures(of: &Figures, say: &mut impl FnMut(&str, &str)) {
     say("  success rate", &format!("{:.1}%", of.success_rate));
-    let [p50, p95, p99] =
-        [of.p50_ms, of.p95_ms, of.p99_ms].map(|time| time.map_or("-".to_owned(), |time| time.to_string()));
-    say("  response ms", &format!("avg {}, p50 {p50}, p95 {p95}, p99 {p99}", of.average_ms));
+    let times = [of.average_ms, of.p50_ms, of.p95_ms, of.p99_ms];
+    let [mean, p50, p95, p99] = times.map(|time| time.map_or("-".to_owned(), |time| time.to_string()));
+    say("  response ms", &format!("avg {mean}, p50 {p50}, p95 {p95}, p99 {p99}"));
     say("  stability", &format!("{:.1}, score {:.1}", of.stability, of.score));
     say("  in a row", &format!("{} successes, {} failures", of.consecutive_successes, of.consecutive_failures));
 }
