@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
@@ -100,9 +100,10 @@ impl Client {
         self.ask(Method::POST, path, body.into(), patience)
     }
 
-    /// What becomes of the file with this SHA-256, waiting up to `wait` for it.
-    pub fn verdict(&self, sha256: &str, wait: Duration) -> Result<Verdict, ClientError> {
-        let path = format!("/v1/verdict?sha256={sha256}&wait={}", wait.as_secs_f64());
+    /// What becomes of the file with this SHA-256 that was written at `since` or later, waiting up to `wait` for it.
+    pub fn verdict(&self, sha256: &str, since: SystemTime, wait: Duration) -> Result<Verdict, ClientError> {
+        let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let path = format!("/v1/verdict?sha256={sha256}&since={since}&wait={}", wait.as_secs_f64());
         self.ask(Method::GET, &path, Bytes::new(), wait + PATIENCE)
     }
 

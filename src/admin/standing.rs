@@ -23,7 +23,7 @@ pub(super) fn place(endpoint: &Endpoint, clocks: Clocks) -> Place {
     let whole = rests.iter().filter(|(model, _)| model.is_none()).map(|(_, until)| *until).max();
     let at = |standing, until: Option<Moment>, reason| (standing, until.map(time), reason);
     let (standing, until, reason) = if let Credential::Missing(why) = &endpoint.credential {
-        at(Standing::Ejected, None, Some(format!("no key: {why}")))
+        at(Standing::Ejected, None, Some(why.clone()))
     } else if let Some((why, trial_at)) = endpoint.key.death() {
         at(Standing::Ejected, Some(trial_at), Some(format!("its key was refused: {why}")))
     } else if let Some(until) = whole {

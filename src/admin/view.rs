@@ -331,6 +331,9 @@ pub struct VerdictQuery {
     /// How many seconds to wait for it, at most 60. Default: 0.
     #[serde(default)]
     pub wait: f64,
+    /// Milliseconds since 1970: what became of it before does not count, unless it still runs. Default: 0.
+    #[serde(default)]
+    pub since: u64,
 }
 
 /// `GET /v1/verdict`: what became of a file.

@@ -24,7 +24,7 @@ use super::validate::ValidateArgs;
 
 /// A configuration-as-code failover proxy with hot reload for Claude Code and every Anthropic Messages client.
 #[derive(Debug, Parser)]
-#[command(name = "qcc", version, propagate_version = true)]
+#[command(name = "qcc", version, propagate_version = true, max_term_width = 80)]
 pub(super) struct Args {
     /// The qcc.yaml to use. Default: QCC_CONFIG, else the nearest qcc.yaml upwards, else $XDG_CONFIG_HOME/qcc/qcc.yaml.
     #[arg(short, long, global = true, value_name = "FILE")]

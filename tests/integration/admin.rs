@@ -139,6 +139,17 @@ async fn the_verdict_on_a_file_is_waited_for() {
 }
 
 #[tokio::test]
+async fn an_edit_back_to_an_older_text_hears_of_its_own_generation() {
+    let upstream = Upstream::serving().await;
+    let proxy = Proxy::start(&file(&[in_order([upstream.url()])])).await;
+    for (weight, generation) in [("7", 2), ("8", 3), ("7", 4), ("8", 5)] {
+        let (_, text) = proxy.run(&["endpoint", "set", "a", "--weight", weight]).await;
+        assert!(text.contains(&format!("accepted it as generation {generation}.")), "{text}");
+        assert_eq!(proxy.status().await["reload"]["generation"], generation);
+    }
+}
+
+#[tokio::test]
 async fn an_edit_says_what_the_proxy_made_of_it() {
     let upstream = Upstream::serving().await;
     let yaml = file(&[in_order([upstream.url()])]);

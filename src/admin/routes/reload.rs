@@ -1,7 +1,7 @@
 //! `POST /v1/reload` and `GET /v1/verdict`: files, and what became of them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::extract::State;
@@ -48,21 +48,21 @@ pub(super) fn view(proxy: &Proxy) -> Reload {
 
 async fn verdict(
     State(proxy): State<Arc<Proxy>>,
-    Params(VerdictQuery { sha256, wait }): Params<VerdictQuery>,
+    Params(VerdictQuery { sha256, wait, since }): Params<VerdictQuery>,
 ) -> Result<Json<Verdict>, ApiError> {
     let digits = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !digits || !(0.0..=LONGEST).contains(&wait) {
         return Err(ApiError::invalid("`sha256` is 64 hexadecimal digits, `wait` is 0 to 60 seconds"));
     }
-    let sha256 = sha256.to_ascii_lowercase();
+    let (sha256, since) = (sha256.to_ascii_lowercase(), SystemTime::UNIX_EPOCH + Duration::from_millis(since));
     let mut status = proxy.control.status();
-    let known = status.wait_for(|status| status.verdict(&sha256).is_some());
+    let known = status.wait_for(|status| status.verdict(&sha256, since).is_some());
     let known = timeout(Duration::from_secs_f64(wait), known).await;
-    Ok(Json(known.ok().and_then(Result::ok).map_or(Verdict::Pending, |status| told(&status, &sha256))))
+    Ok(Json(known.ok().and_then(Result::ok).map_or(Verdict::Pending, |status| told(&status, &sha256, since))))
 }
 
-fn told(status: &ReloadStatus, sha256: &str) -> Verdict {
-    match status.verdict(sha256) {
+fn told(status: &ReloadStatus, sha256: &str, since: SystemTime) -> Verdict {
+    match status.verdict(sha256, since) {
         Some(reload::Verdict::Accepted(generation)) => {
             let restart_required = status.restart_required.iter().map(|key| (*key).to_owned()).collect();
             Verdict::Accepted { generation, restart_required }

@@ -16,6 +16,7 @@ mod verdict;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::Args;
 use serde_json::{Map, Value};
@@ -125,13 +126,14 @@ fn finish(
     if let Some(path) = &args.patch_out {
         save(path, &diff, withheld)?;
     }
+    let begun = SystemTime::now();
     if !args.dry_run {
         first()?;
         write(sheet, patch)?;
     }
     let report = report::Report { sheet, patch, diff: &diff, written: !args.dry_run, withheld };
     let wait = !(args.dry_run || args.no_wait || patch.is_empty());
-    let hear = || if wait { verdict::hear(sheet.path(), patch) } else { None };
+    let hear = || if wait { verdict::hear(sheet.path(), patch, begun) } else { None };
     Ok(if args.json { report.json(facts, hear()) } else { report.print(hear) })
 }
 

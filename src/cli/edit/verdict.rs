@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -23,9 +23,10 @@ pub(super) enum Heard {
     Nothing(ClientError),
 }
 
-/// Asks for the verdict on exactly what `patch` made of `file`; `None` where no proxy runs it.
-pub(super) fn hear(file: &Path, patch: &Patch) -> Option<Heard> {
-    let asked = Client::of(file).and_then(|client| client.verdict(&sha256(patch.after.as_bytes()), PATIENCE));
+/// Asks for the verdict on exactly what `patch` made of `file` at `since` or later; `None` where no proxy runs it.
+pub(super) fn hear(file: &Path, patch: &Patch, since: SystemTime) -> Option<Heard> {
+    let sha256 = sha256(patch.after.as_bytes());
+    let asked = Client::of(file).and_then(|client| client.verdict(&sha256, since, PATIENCE));
     match asked {
         Ok(verdict) => Some(Heard::Verdict(verdict)),
         Err(ClientError::NotRunning(_)) => None,

@@ -50,6 +50,9 @@ fn of_reload(reload: &Reload, lines: &mut Lines, now: SystemTime) {
             &format!("the save {ago} has {errors} error(s) and is not live; `qcc validate` tells them"),
         );
     }
+    if let Some(revision) = reload.last_good {
+        lines.say("LAST GOOD", &format!("revision {revision} runs, since the file was not valid at the start"));
+    }
     if !reload.restart_required.is_empty() {
         lines.say("restart", &format!("needed for {}", reload.restart_required.join(", ")));
     }

@@ -95,8 +95,8 @@ pub struct ReloadStatus {
     pub asked: u64,
     /// The kept revision that runs because the file was not valid at the start.
     pub last_good: Option<u64>,
-    /// The last files that were read, the newest last.
-    pub(super) verdicts: VecDeque<(String, Verdict)>,
+    /// The last files that were read and when, the newest last.
+    pub(super) verdicts: VecDeque<(String, SystemTime, Verdict)>,
 }
 
 impl ReloadStatus {
@@ -105,13 +105,15 @@ impl ReloadStatus {
         self.sha256.get(..12).unwrap_or(&self.sha256)
     }
 
-    /// What became of the file with this SHA-256, in hex; `None` while it was not read, or long after.
-    pub fn verdict(&self, sha256: &str) -> Option<Verdict> {
+    /// What became of the file with this SHA-256, in hex, read at `since` or later; `None` while it was not, or long after.
+    /// What runs needs no newer look.
+    pub fn verdict(&self, sha256: &str, since: SystemTime) -> Option<Verdict> {
         if self.sha256 == sha256 {
             return Some(Verdict::Accepted(self.generation));
         }
         let newest = self.verdicts.iter().rev();
-        newest.into_iter().find(|(read, _)| read == sha256).map(|(_, verdict)| verdict.clone())
+        let mut newest = newest.take_while(|(_, at, _)| *at >= since);
+        newest.find(|(read, ..)| read == sha256).map(|(.., verdict)| verdict.clone())
     }
 
     /// Remembers what became of a file.
@@ -119,7 +121,7 @@ impl ReloadStatus {
         if self.verdicts.len() == REMEMBERED {
             self.verdicts.pop_front();
         }
-        self.verdicts.push_back((sha256, verdict));
+        self.verdicts.push_back((sha256, SystemTime::now(), verdict));
     }
 }
 

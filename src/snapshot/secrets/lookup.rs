@@ -17,6 +17,9 @@ use crate::snapshot::read;
 
 /// The largest file with a secret or certificates; the system's whole collection has about 256 KiB.
 const CAP: Size = Size::mib(1);
+/// What clients of the proxy are told to send; where it stands in a shell's environment, the key is elsewhere.
+const PLACEHOLDER: &str = "proxy-managed";
+
 /// Where references are looked up.
 #[derive(Clone)]
 pub(super) struct Place {
@@ -54,6 +57,7 @@ impl Place {
 
     fn variable(&self, name: &str, dotenv: &Dotenv) -> Answer {
         let set = (self.env)(name);
+        let set = set.filter(|value| value != PLACEHOLDER);
         let own = set.as_ref().filter(|value| !value.is_empty());
         if let Some(value) = own {
             let text = value.to_str().ok_or_else(|| Unresolved::unfit(name, Fault::Invisible))?;
@@ -75,7 +79,7 @@ impl Place {
     }
 
     fn needs_dotenv(&self, specs: &[(SecretSpec, Use)]) -> bool {
-        let unset = |name: &str| (self.env)(name).is_none_or(|value| value.is_empty());
+        let unset = |name: &str| (self.env)(name).is_none_or(|value| value.is_empty() || value == PLACEHOLDER);
         specs.iter().any(|(spec, _)| matches!(spec, SecretSpec::Env(env) if unset(&env.env)))
     }
 }

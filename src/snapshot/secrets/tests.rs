@@ -11,6 +11,7 @@ fn secrets(dir: &tempfile::TempDir) -> Secrets {
     Secrets::with_env(&dir.path().join("qcc.yaml"), |name| match name {
         "SET" => Some("sk-canary-env".into()),
         "EMPTY" => Some("".into()),
+        "PLACEHOLDER" => Some("proxy-managed".into()),
         "BOTH" => Some("sk-canary-own".into()),
         "BROKEN" => Some("sk-canary\r\nx-evil: 1".into()),
         "SPACED" => Some("sk-canary two".into()),
@@ -68,7 +69,10 @@ async fn resolve_one(dir: &tempfile::TempDir, spec: &SecretSpec) -> String {
 async fn every_kind_of_reference_resolves_or_says_why_not() {
     let dir = dir();
     let write = |name: &str, text: &[u8]| fs::write(dir.path().join(name), text).expect("writable");
-    write(".env", b"export FROM_FILE='sk-canary-dotenv' # ours\nBOTH=other\nEMPTY=sk-filled\nBLANK=\n");
+    write(
+        ".env",
+        b"export FROM_FILE='sk-canary-dotenv' # ours\nBOTH=other\nPLACEHOLDER=sk-filled-too\nEMPTY=sk-filled\nBLANK=\n",
+    );
     write("key", b"\n  sk-canary-file \r\n");
     write("blank", b" \n");
     write("two", b"sk-canary\nsk-canary");
@@ -80,6 +84,7 @@ async fn every_kind_of_reference_resolves_or_says_why_not() {
         (env("SET"), "sk-canary-env"),
         (env("BOTH"), "sk-canary-own"),
         (env("EMPTY"), "sk-filled"),
+        (env("PLACEHOLDER"), "sk-filled-too"),
         (env("FROM_FILE"), "sk-canary-dotenv"),
         (env("WORK_ANTHROPIC_KEY"), "WORK_ANTHROPIC_KEY is not set"),
         (env("BLANK"), "BLANK is empty"),
