@@ -92,8 +92,10 @@ impl<'a> Unanswered<'a> {
             Err(Blocked { why: Why::NoKey | Why::DeadKey, .. }) => None,
             Err(Blocked { why: why @ (Why::Busy | Why::Probation | Why::Ejected), until }) => {
                 let until = until.unwrap_or(limit);
-                let tested = why != Why::Busy && endpoint.state.last_resort_free(now) && until.since(now) <= guess;
-                Some(if tested { until.min(second_chance) } else { until })
+                let tested = why != Why::Busy && until.since(now) <= guess;
+                // A test that is in flight is the best sign there is, and the bell tells how it went.
+                let test = if endpoint.state.last_resort_free(now) { second_chance } else { limit };
+                Some(if tested { until.min(test) } else { until })
             }
             Err(blocked) => blocked.until,
         }

@@ -48,6 +48,23 @@ async fn an_outage_of_every_endpoint_is_no_more_than_a_wait() {
 }
 
 #[tokio::test]
+async fn the_test_of_an_ejected_endpoint_drives_nobody_out_of_the_line() {
+    let late = |seen: &_| Reply::served(seen).late(Duration::from_secs(1));
+    let upstream =
+        Upstream::start(move |seen| if seen.index == 0 { Reply::error(500, "api_error", "x") } else { late(seen) });
+    let upstream = upstream.await;
+    let more = "queue: { enabled: false, hold: 3s }\nfailover: { failure_threshold: 1 }\nhealth: { enabled: false }";
+    let proxy = Proxy::start(&with(more, &[in_order([upstream.url()])])).await;
+    let address = proxy.address;
+    let ask = || tokio::spawn(async move { Client::h1(address).await.send(&Request::unary()).await });
+    let first = ask();
+    upstream.wait_for(2).await;
+    for asked in [first, ask(), ask(), ask(), ask(), ask()] {
+        asked.await.expect("no panic").assert_served();
+    }
+}
+
+#[tokio::test]
 async fn nobody_waits_for_what_is_not_expected_or_when_told_not_to() {
     for (hold, rest, status) in [("30s", 60, 429), ("0s", 1, 429), ("1s", 5, 429)] {
         let upstream = once(rested(rest)).await;
