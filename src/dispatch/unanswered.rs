@@ -92,10 +92,13 @@ impl<'a> Unanswered<'a> {
             Err(Blocked { why: Why::NoKey | Why::DeadKey, .. }) => None,
             Err(Blocked { why: why @ (Why::Busy | Why::Probation | Why::Ejected), until }) => {
                 let until = until.unwrap_or(limit);
-                let tested = why != Why::Busy && until.since(now) <= guess;
-                // A test that is in flight is the best sign there is, and the bell tells how it went.
-                let test = if endpoint.state.last_resort_free(now) { second_chance } else { limit };
-                Some(if tested { until.min(test) } else { until })
+                Some(match why {
+                    Why::Busy => until,
+                    // A test that is in flight is the best sign there is, and the bell tells how it went.
+                    _ if !endpoint.state.last_resort_free(now) => until.min(limit),
+                    _ if until.since(now) <= guess => until.min(second_chance),
+                    _ => until,
+                })
             }
             Err(blocked) => blocked.until,
         }
