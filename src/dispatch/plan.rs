@@ -120,10 +120,8 @@ impl Plan {
             return None;
         }
         self.repeated = true;
-        if self.failed.is_empty() {
-            return self.last_resort(ask, budget, share, now).map(Step::Ask);
-        }
-        self.repeat(ask, budget, share, now).map(Step::Repeat)
+        let again = self.repeat(ask, budget, share, now).map(Step::Repeat);
+        again.or_else(|| self.last_resort(ask, budget, share, now).map(Step::Ask))
     }
 
     /// Remembers that `endpoint` failed the request in a way that may pass.
@@ -221,7 +219,9 @@ impl Plan {
     }
 
     fn last_resort(&self, ask: &Ask<'_>, budget: &Budget, share: f64, now: Moment) -> Option<Ticket> {
-        let endpoint = last_resort(self.endpoints(), ask, now)?;
+        // What has just failed this request is no resort; another that is ejected may have come back.
+        let failed = |endpoint: &&Arc<Endpoint>| self.failed.iter().any(|failed| Arc::ptr_eq(failed, endpoint));
+        let endpoint = last_resort(self.endpoints().filter(|endpoint| !failed(endpoint)), ask, now)?;
         budget.grant(share, now).then(|| endpoint.begin_last_resort(ask, now)).flatten()
     }
 

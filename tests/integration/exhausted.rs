@@ -1,6 +1,6 @@
 //! When nothing can answer: the error a client retries well, and no storm behind it.
 
-use crate::support::config::{endpoint, in_order};
+use crate::support::config::{endpoint, in_order, with};
 use crate::support::{Answer, Proxy, Refused, Reply, Request, Upstream, file, messages, profile};
 
 /// Our own failure: 503 in Anthropic's shape that a client is to retry soon.
@@ -82,4 +82,18 @@ async fn an_outage_is_not_made_worse() {
     }
     // 1.2 calls per request at the very most; ejection keeps it far below.
     assert!(upstream.count() + other.count() <= 120, "{} + {}", upstream.count(), other.count());
+}
+
+#[tokio::test]
+async fn an_ejected_endpoint_that_is_back_answers_when_the_last_one_fails() {
+    let failing = |_: &_| Reply::error(500, "api_error", "x");
+    let (one, two) = (Upstream::start(failing).await, Upstream::serving().await);
+    let more = "queue: { enabled: false, hold: 0s }\nfailover: { failure_threshold: 1 }";
+    let proxy = Proxy::start(&with(more, &[in_order([one.url(), two.url()])])).await;
+    proxy.send(&Request::unary()).await.assert_served();
+    one.script(Reply::served);
+    two.script(failing);
+    let answer = proxy.send(&Request::unary()).await;
+    assert_eq!(answer.assert_served().header("qcc-endpoint"), Some("a"));
+    assert_eq!((one.count(), two.count()), (2, 2));
 }
