@@ -8,7 +8,9 @@ use super::parse::{MAX_DEPTH, Problem};
 pub(super) fn explain(text: &str, error: &ScanError) -> Problem {
     let at = error.marker().byte_offset().unwrap_or(text.len()).min(text.len());
     let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    if let Some(tab) = leading_tab(text, at) {
+    // A text that goes on behind a tab is complained about where the text began: the line before.
+    let lines = if matches!(error.kind(), ErrorKind::TabInPlainScalar | ErrorKind::TabNotAllowed) { 2 } else { 1 };
+    if let Some(tab) = leading_tab(text, at, lines) {
         return Problem::new("tab", tab..tab + 1, "YAML is indented with spaces, not with tabs")
             .help("replace each tab by two spaces");
     }
@@ -18,12 +20,16 @@ pub(super) fn explain(text: &str, error: &ScanError) -> Problem {
     if help.is_empty() { problem } else { problem.help(help) }
 }
 
-/// A tab in the indentation of the line of `at`.
-fn leading_tab(text: &str, at: usize) -> Option<usize> {
+/// The first tab in the indentation of `lines` lines, from that of `at` on.
+fn leading_tab(text: &str, at: usize, lines: usize) -> Option<usize> {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    let rest = &text[start..];
-    let indent = rest.len() - rest.trim_start_matches([' ', '\t']).len();
-    rest[..indent].find('\t').map(|offset| start + offset)
+    let mut begin = start;
+    text[start..].split_inclusive('\n').take(lines).find_map(|line| {
+        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+        let tab = line[..indent].find('\t').map(|offset| begin + offset);
+        begin += line.len();
+        tab
+    })
 }
 
 fn words(error: &ScanError) -> (&'static str, String, &'static str) {

@@ -94,7 +94,8 @@ fn every_patch_applies_to_the_byte_whatever_the_file_looks_like() {
 fn a_file_with_errors_can_be_repaired_and_a_whole_one_not_broken() {
     let desk = Desk::with("version: 1\nfailover: { coldown: 5m, failure_threshold: 0 }\nprofiles: {}\n");
     assert_eq!(desk.qcc("validate").code, Some(1));
-    desk.edit("config unset failover.coldown");
+    let repaired = desk.qcc("config unset failover.coldown");
+    assert!(repaired.stderr.contains("still has 1 error"), "{}", repaired.stderr);
     desk.edit("priority policy --failure-threshold 3");
     assert_eq!(desk.qcc("validate").code, Some(0));
     let before = desk.text();

@@ -46,7 +46,7 @@ pub(super) struct EditArgs {
     /// Do not wait for what a running proxy says to the change.
     #[arg(long)]
     no_wait: bool,
-    /// Print one JSON document: file, changed, written, diff, warnings, proxy.
+    /// Print one JSON document: file, changed, written, diff, warnings, errors (how many the file still has), proxy.
     #[arg(long)]
     pub(super) json: bool,
     /// Print keys that stand in clear in the file; without it they are blanked.

@@ -40,6 +40,10 @@ impl Report<'_> {
         if self.written {
             eprintln!("Wrote {path}.");
         }
+        if let errors @ 1.. = self.errors() {
+            let s = if errors == 1 { "" } else { "s" };
+            eprintln!("The file still has {errors} error{s}, as it had before; `qcc validate` lists what is left.");
+        }
         match hear() {
             None => code,
             Some(heard) => {
@@ -62,11 +66,17 @@ impl Report<'_> {
             "written": changed && self.written,
             "diff": self.diff,
             "withheld": self.withheld,
+            "errors": self.errors(),
             "warnings": warnings.collect::<Vec<_>>(),
             "proxy": heard.as_ref().map(Heard::json),
         });
         document.as_object_mut().into_iter().for_each(|document| document.extend(facts.clone()));
         stdout::print(&format!("{document:#}\n"), heard.map_or(ExitCode::SUCCESS, |heard| heard.code()))
+    }
+
+    /// How much is still wrong with a file that was not valid before.
+    fn errors(&self) -> usize {
+        self.patch.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
     }
 
     /// The warnings that the change brings.
