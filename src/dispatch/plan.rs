@@ -3,7 +3,8 @@
 //!
 //! Invariants:
 //! - every endpoint that admits is asked at most once per request;
-//! - a repeat and a last resort are asked once per request, and only as far as the budget reaches;
+//! - an endpoint that failed the request is repeated once per request, and each ejected one that the request has not asked
+//!   is its last resort once; both only as far as the budget reaches;
 //! - the endpoint that just broke this conversation's stream comes after all others.
 
 use std::sync::Arc;
@@ -33,8 +34,19 @@ pub struct Plan {
     avoided: Option<Arc<Endpoint>>,
     /// Endpoints that failed this request and may be asked again.
     failed: SmallVec<[Arc<Endpoint>; 4]>,
-    repeated: bool,
+    beyond: Beyond,
     reserved: Option<Ticket>,
+}
+
+/// What is left when every endpoint that admits was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beyond {
+    /// One that failed the request once more, then the last resorts.
+    Repeat,
+    /// Those that are ejected and were not asked.
+    LastResort,
+    /// Nothing.
+    Nothing,
 }
 
 /// The next endpoint, and how it came to it.
@@ -67,7 +79,16 @@ impl Plan {
             tried.insert(avoided);
         }
         let group = sticky.as_ref().filter(|_| snapshot.several_groups).map(|sticky| Arc::clone(&sticky.group));
-        Self { profiles, tried, sticky, group, avoided, failed: SmallVec::new(), repeated: false, reserved: None }
+        Self {
+            profiles,
+            tried,
+            sticky,
+            group,
+            avoided,
+            failed: SmallVec::new(),
+            beyond: Beyond::Repeat,
+            reserved: None,
+        }
     }
 
     /// The same plan for a request that waited: endpoints that are `worn`, having failed it without a change since, are
@@ -79,7 +100,7 @@ impl Plan {
             self.tried.insert(endpoint);
         }
         // Second chances are given one at a time, by `second_chance`.
-        self.repeated = true;
+        self.beyond = Beyond::Nothing;
         self
     }
 
@@ -90,7 +111,7 @@ impl Plan {
         {
             self.tried.insert(endpoint);
         }
-        self.repeated = true;
+        self.beyond = Beyond::Nothing;
         self
     }
 
@@ -99,9 +120,19 @@ impl Plan {
         self.admitting(picker, ask, now)
     }
 
-    /// An endpoint that failed the request before, or is ejected, as far as the budget reaches.
-    pub fn second_chance(&self, ask: &Ask<'_>, budget: &Budget, share: f64, now: Moment) -> Option<Ticket> {
-        self.repeat(ask, budget, share, now).or_else(|| self.last_resort(ask, budget, share, now))
+    /// An endpoint that failed the request before, or is ejected, as far as the budget reaches. Whoever waits may ask one
+    /// again that was ejected when it failed: the longest untested one comes first.
+    pub fn second_chance(&mut self, ask: &Ask<'_>, budget: &Budget, share: f64, now: Moment) -> Option<Ticket> {
+        let repeat = self.repeat(ask, budget, share, now);
+        repeat.or_else(|| {
+            self.last_resort(
+                |plan, endpoint| plan.is_left(endpoint) || plan.has_failed(endpoint),
+                ask,
+                budget,
+                share,
+                now,
+            )
+        })
     }
 
     /// The endpoint to ask next; `None` when nobody is left.
@@ -116,12 +147,14 @@ impl Plan {
         if let Some(ticket) = self.reserved.take().or_else(|| self.admitting(picker, ask, now)) {
             return Some(Step::Ask(ticket));
         }
-        if self.repeated {
-            return None;
+        if self.beyond == Beyond::Repeat {
+            self.beyond = Beyond::LastResort;
+            if let Some(ticket) = self.repeat(ask, budget, share, now) {
+                return Some(Step::Repeat(ticket));
+            }
         }
-        self.repeated = true;
-        let again = self.repeat(ask, budget, share, now).map(Step::Repeat);
-        again.or_else(|| self.last_resort(ask, budget, share, now).map(Step::Ask))
+        let may = self.beyond == Beyond::LastResort;
+        may.then(|| self.last_resort(Self::is_left, ask, budget, share, now)).flatten().map(Step::Ask)
     }
 
     /// Remembers that `endpoint` failed the request in a way that may pass.
@@ -208,9 +241,8 @@ impl Plan {
     }
 
     fn avoided(&mut self, ask: &Ask<'_>, now: Moment) -> Option<Ticket> {
-        let endpoint = self.avoided.take()?;
-        super::eligible(&endpoint, ask, now).ok()?;
-        endpoint.begin(ask, now)
+        super::eligible(self.avoided.as_ref()?, ask, now).ok()?;
+        self.avoided.take()?.begin(ask, now)
     }
 
     fn repeat(&self, ask: &Ask<'_>, budget: &Budget, share: f64, now: Moment) -> Option<Ticket> {
@@ -218,11 +250,30 @@ impl Plan {
         budget.grant(share, now).then(|| endpoint.begin(ask, now)).flatten()
     }
 
-    fn last_resort(&self, ask: &Ask<'_>, budget: &Budget, share: f64, now: Moment) -> Option<Ticket> {
-        // What has just failed this request is no resort; another that is ejected may have come back.
-        let failed = |endpoint: &&Arc<Endpoint>| self.failed.iter().any(|failed| Arc::ptr_eq(failed, endpoint));
-        let endpoint = last_resort(self.endpoints().filter(|endpoint| !failed(endpoint)), ask, now)?;
-        budget.grant(share, now).then(|| endpoint.begin_last_resort(ask, now)).flatten()
+    fn last_resort(
+        &mut self,
+        may: impl Fn(&Self, &Arc<Endpoint>) -> bool,
+        ask: &Ask<'_>,
+        budget: &Budget,
+        share: f64,
+        now: Moment,
+    ) -> Option<Ticket> {
+        let left = self.endpoints().filter(|endpoint| may(self, endpoint));
+        let endpoint = Arc::clone(last_resort(left, ask, now)?);
+        let ticket = budget.grant(share, now).then(|| endpoint.begin_last_resort(ask, now)).flatten()?;
+        self.avoided.take_if(|avoided| Arc::ptr_eq(avoided, &endpoint));
+        self.tried.insert(&endpoint);
+        Some(ticket)
+    }
+
+    /// Whether the request has not asked `endpoint`: what has just failed it is no resort, another that is ejected may have
+    /// come back.
+    fn is_left(&self, endpoint: &Arc<Endpoint>) -> bool {
+        !self.tried.contains(endpoint) || self.avoided.as_ref().is_some_and(|avoided| Arc::ptr_eq(avoided, endpoint))
+    }
+
+    fn has_failed(&self, endpoint: &Arc<Endpoint>) -> bool {
+        self.failed.iter().any(|failed| Arc::ptr_eq(failed, endpoint))
     }
 
     fn begin(&mut self, endpoint: &Arc<Endpoint>, ask: &Ask<'_>, now: Moment) -> Option<Ticket> {

@@ -77,8 +77,8 @@ impl<'a> Unanswered<'a> {
     }
 
     /// When it is worth trying again, if that is before `limit`; `limit` itself where that will be told by the bell.
-    /// `None`: nobody is expected back until then. An ejection is a guess of ours: one that ends within `guess` from now is
-    /// worth waiting for, since it is tested meanwhile.
+    /// `None`: nobody is expected back until then. An ejection is a guess of ours: an endpoint that is out without having
+    /// failed this request is worth a test of its own, and one that ends within `guess` from now is tested by others.
     pub fn expected(&self, now: Moment, limit: Moment, guess: Duration) -> Option<Moment> {
         let endpoints = self.run.endpoints().filter(|_| self.run.may_go_on());
         endpoints.filter_map(|endpoint| self.returns(endpoint, now, limit, guess)).min().filter(|at| *at <= limit)
@@ -96,12 +96,27 @@ impl<'a> Unanswered<'a> {
                     Why::Busy => until,
                     // A test that is in flight is the best sign there is, and the bell tells how it went.
                     _ if !endpoint.state.last_resort_free(now) => until.min(limit),
-                    _ if until.since(now) <= guess => until.min(second_chance),
+                    _ if until.since(now) <= guess || !self.run.is_worn(endpoint) => until.min(second_chance),
                     _ => until,
                 })
             }
             Err(blocked) => blocked.until,
         }
+    }
+
+    /// When it is worth trying again for those who do not wait: now, if somebody has become able to answer; `limit` while an
+    /// endpoint that is out is tested, since the bell tells how that went.
+    pub fn tested(&self, now: Moment, limit: Moment) -> Option<Moment> {
+        let ask = self.run.asker().ask();
+        let endpoints = self.run.endpoints().filter(|_| self.run.may_go_on());
+        let told = endpoints.filter_map(|endpoint| match can_take(endpoint, &ask, now) {
+            Ok(()) => (!self.run.is_worn(endpoint)).then_some(now),
+            Err(Blocked { why: Why::Probation | Why::Ejected, .. }) => {
+                (!endpoint.state.last_resort_free(now)).then_some(limit)
+            }
+            Err(_) => None,
+        });
+        told.min()
     }
 
     /// Plans anew on `snapshot` and takes leave to ask somebody, if there is one.

@@ -224,6 +224,20 @@ fn the_last_resort_is_the_merely_ejected_endpoint_that_returns_soonest() {
 }
 
 #[test]
+fn last_resorts_go_round_among_those_whose_tests_fail() {
+    let [late, soon] = [(); 2].map(|()| shared());
+    eject(&late, 5);
+    eject(&soon, 3);
+    let all = [&late, &soon];
+    for (second, expected) in [(6, &soon), (7, &late), (8, &soon), (9, &late)] {
+        let chosen = last_resort(all, &ASK, at(second)).expect("both are ejected");
+        assert!(Arc::ptr_eq(chosen, expected), "at {second}");
+        let ticket = chosen.begin_last_resort(&ASK, at(second)).expect("it is free");
+        assert_eq!(ticket.finish(&Outcome::Local, "", &ASK, at(second), POLICY, 0.5), None);
+    }
+}
+
+#[test]
 fn the_soonest_return_hopes_for_no_dead_key() {
     let [ejected, resting, dead] = [(); 3].map(|()| shared());
     eject(&ejected, 0);

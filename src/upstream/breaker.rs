@@ -139,6 +139,8 @@ pub struct Breaker {
     ejections: u32,
     last_resort: bool,
     early: bool,
+    /// When a test of this ejection last failed.
+    tested: Option<Moment>,
 }
 
 #[derive(Debug)]
@@ -162,7 +164,7 @@ impl Breaker {
     /// A machine that admits, with nothing held against it.
     pub fn new() -> Self {
         let phase = Phase::In { since: Moment(0), recovered: false, rest: None };
-        Self { phase, era: 0, consecutive: 0, ejections: 0, last_resort: false, early: false }
+        Self { phase, era: 0, consecutive: 0, ejections: 0, last_resort: false, early: false, tested: None }
     }
 
     /// Where the endpoint stands.
@@ -222,6 +224,11 @@ impl Breaker {
             Phase::In { .. } => false,
         };
         out && !self.last_resort
+    }
+
+    /// When a test of the ejected endpoint last failed, if any did since it was ejected.
+    pub fn tested_at(&self) -> Option<Moment> {
+        self.tested
     }
 
     /// From when on a probe of the ejected endpoint is worth sending; `None` if it is not out.
@@ -335,6 +342,7 @@ impl Breaker {
     fn bad_last_resort(&mut self, retry_after: Option<Duration>, now: Moment) -> Option<Turn> {
         let Phase::Out { until, silent, reason, good, .. } = &mut self.phase else { return None };
         *good = 0;
+        self.tested = Some(now);
         let asked = rest_end(retry_after, now).filter(|end| end > until)?;
         (*until, *silent) = (asked, asked);
         Some(Turn::Ejected { until: asked, reason: Arc::clone(reason) })
@@ -375,6 +383,7 @@ impl Breaker {
         let until = until.max(asked);
         let silent = if by == By::Request { until } else { asked };
         self.phase = Phase::Out { until, silent, reason: Arc::clone(&reason), trial: None, good: 0 };
+        self.tested = None;
         self.era = self.era.wrapping_add(1);
         Turn::Ejected { until, reason }
     }

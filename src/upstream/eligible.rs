@@ -134,8 +134,9 @@ pub fn soonest_return<'a>(
     returns.min()
 }
 
-/// The endpoint to try when none can take the request: of those that are merely ejected, the one that returns soonest;
-/// before them one whose trial a probe has.
+/// The endpoint to try when none can take the request: of those that are merely ejected, the one whose last test is longest
+/// ago, untested ones first; of several the one that returns soonest, before them one whose trial a probe has. So tests go
+/// round, and one that is back is found whoever else is out.
 /// It takes one such request at a time: [`Endpoint::begin_last_resort`] may refuse.
 pub fn last_resort<'a>(
     endpoints: impl IntoIterator<Item = &'a Arc<Endpoint>>,
@@ -144,9 +145,9 @@ pub fn last_resort<'a>(
 ) -> Option<&'a Arc<Endpoint>> {
     let out = endpoints.into_iter().filter_map(|endpoint| match can_take(endpoint, ask, now) {
         Err(Blocked { why: Why::Ejected | Why::Probation, until }) if endpoint.state.last_resort_free(now) => {
-            Some((until, endpoint))
+            Some(((endpoint.state.tested_at(), until), endpoint))
         }
         _ => None,
     });
-    out.min_by_key(|(until, _)| *until).map(|(_, endpoint)| endpoint)
+    out.min_by_key(|(turn, _)| *turn).map(|(_, endpoint)| endpoint)
 }

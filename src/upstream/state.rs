@@ -315,6 +315,11 @@ impl EndpointState {
         lock(&self.breaker).last_resort_free(now)
     }
 
+    /// When a test of the ejected endpoint last failed, if any did since it was ejected.
+    pub fn tested_at(&self) -> Option<Moment> {
+        lock(&self.breaker).tested_at()
+    }
+
     /// Counts a request in, and out again if it gets no pass.
     fn board(&self, limit: Option<u32>, pass: impl FnOnce(&Self) -> Option<Pass>) -> Option<Pass> {
         let before = self.in_flight.fetch_add(1, Ordering::Relaxed);

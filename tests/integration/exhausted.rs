@@ -97,3 +97,33 @@ async fn an_ejected_endpoint_that_is_back_answers_when_the_last_one_fails() {
     assert_eq!(answer.assert_served().header("qcc-endpoint"), Some("a"));
     assert_eq!((one.count(), two.count()), (2, 2));
 }
+
+#[tokio::test]
+async fn a_repeat_does_not_use_up_the_last_resort() {
+    let failing = |_: &_| Reply::error(500, "api_error", "x");
+    let (one, two) = (Upstream::start(failing).await, Upstream::serving().await);
+    let more = "queue: { enabled: false, hold: 0s }\nfailover: { failure_threshold: 2 }\nhealth: { enabled: false }";
+    let proxy = Proxy::start(&with(more, &[in_order([one.url(), two.url()])])).await;
+    for _ in 0..2 {
+        proxy.send(&Request::unary()).await.assert_served();
+    }
+    one.script(Reply::served);
+    two.script(failing);
+    let answer = proxy.send(&Request::unary()).await;
+    assert_eq!(answer.assert_served().header("qcc-attempts"), Some("3"), "two fails, is repeated, one is back");
+}
+
+#[tokio::test]
+async fn each_ejected_endpoint_is_tried_before_giving_up() {
+    for back in 0..3 {
+        let failing = |_: &_| Reply::error(500, "api_error", "x");
+        let upstreams =
+            [Upstream::start(failing).await, Upstream::start(failing).await, Upstream::start(failing).await];
+        let more = "queue: { enabled: false, hold: 0s }\nfailover: { failure_threshold: 1 }";
+        let urls = upstreams.each_ref().map(Upstream::url);
+        let proxy = Proxy::start(&with(more, &[in_order(urls)])).await;
+        assert_eq!(proxy.send(&Request::unary()).await.status, 500);
+        upstreams[back].script(Reply::served);
+        proxy.send(&Request::unary()).await.assert_served();
+    }
+}

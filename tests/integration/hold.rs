@@ -65,6 +65,38 @@ async fn the_test_of_an_ejected_endpoint_drives_nobody_out_of_the_line() {
 }
 
 #[tokio::test]
+async fn who_does_not_wait_still_hears_how_the_test_of_another_went() {
+    let late = |seen: &_| Reply::served(seen).late(Duration::from_millis(300));
+    let upstream =
+        Upstream::start(move |seen| if seen.index == 0 { Reply::error(500, "api_error", "x") } else { late(seen) });
+    let upstream = upstream.await;
+    let more = "queue: { enabled: false, hold: 0s }\nfailover: { failure_threshold: 1 }\nhealth: { enabled: false }";
+    let proxy = Proxy::start(&with(more, &[in_order([upstream.url()])])).await;
+    assert_eq!(proxy.send(&Request::unary()).await.status, 500);
+    let address = proxy.address;
+    let ask = || tokio::spawn(async move { Client::h1(address).await.send(&Request::unary()).await });
+    let first = ask();
+    upstream.wait_for(2).await;
+    for asked in [first, ask(), ask()] {
+        asked.await.expect("no panic").assert_served();
+    }
+}
+
+#[tokio::test]
+async fn an_ejection_that_outlasts_every_wait_is_tested_before_anybody_is_sent_away() {
+    let failing = |_: &_| Reply::error(500, "api_error", "x");
+    let (one, two) = (Upstream::start(failing).await, Upstream::start(failing).await);
+    // Out for 24 s at least: longer than twice the hold.
+    let more = "queue: { enabled: false, hold: 3s }\nfailover: { failure_threshold: 1 }\nhealth: { enabled: false }";
+    let proxy = Proxy::start(&with(more, &[in_order([one.url(), two.url()])])).await;
+    let address = proxy.address;
+    let asked = tokio::spawn(async move { Client::h1(address).await.send(&Request::unary()).await });
+    two.wait_for(1).await;
+    one.script(Reply::served);
+    asked.await.expect("no panic").assert_served();
+}
+
+#[tokio::test]
 async fn nobody_waits_for_what_is_not_expected_or_when_told_not_to() {
     for (hold, rest, status) in [("30s", 60, 429), ("0s", 1, 429), ("1s", 5, 429)] {
         let upstream = once(rested(rest)).await;

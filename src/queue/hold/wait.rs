@@ -14,6 +14,8 @@ use crate::time::Moment;
 
 /// A request that was refused in its turn is not called again sooner.
 const LEAST_PAUSE: Duration = Duration::from_millis(10);
+/// So long even those who do not wait stand by while another request finds out whether an endpoint is back.
+const STAND_BY: Duration = Duration::from_secs(1);
 
 /// How long a request may wait in all, and where it stood.
 #[derive(Debug)]
@@ -28,6 +30,14 @@ impl Stay {
     pub fn new(longest: Duration) -> Self {
         Self { longest, begun: None, rank: None }
     }
+
+    /// When the request is to be tried again, if it is to wait at all.
+    fn due(&self, unanswered: &Unanswered<'_>, now: Moment, limit: Moment) -> Option<Moment> {
+        if self.longest.is_zero() {
+            return unanswered.tested(now, limit);
+        }
+        unanswered.expected(now, limit, self.longest * 2)
+    }
 }
 
 impl Line {
@@ -41,13 +51,14 @@ impl Line {
     ) -> Result<Unanswered<'a>, Unanswered<'a>> {
         let now = Moment::now();
         let (begun, since) = *stay.begun.get_or_insert_with(|| (now, Instant::now()));
-        let limit = begun.after(stay.longest).min(unanswered.last_start(now));
+        let longest = if stay.longest.is_zero() { STAND_BY } else { stay.longest };
+        let limit = begun.after(longest).min(unanswered.last_start(now));
         let mut place = self.enter(asker(&unanswered, since), stay.rank);
         stay.rank = Some(place.rank());
         let (mut turn, mut left) = (None, Leave::Refused);
         loop {
             let now = Moment::now();
-            let Some(due) = unanswered.expected(now, limit, stay.longest * 2) else { return Err(unanswered) };
+            let Some(due) = stay.due(&unanswered, now, limit) else { return Err(unanswered) };
             let soonest = if turn.is_some() { now.after(LEAST_PAUSE) } else { now };
             place.call_at(due.max(soonest), left == Leave::Worn);
             say(turn.take(), left);
