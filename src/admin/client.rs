@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -65,12 +65,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// To the proxy of `config`, if there is one: that is found out by asking.
-    pub fn of(config: &Path) -> Result<Self, ClientError> {
+    /// To the proxy of `instance`, if there is one: that is found out by asking at its socket.
+    pub fn of(instance: Instance) -> Result<Self, ClientError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| ClientError::Unreachable(error.to_string()))?;
-        // The socket's place does not depend on `state.dir`.
-        Ok(Self { instance: Instance::here(config, None), runtime })
+        Ok(Self { instance, runtime })
     }
 
     /// Asks for what is at `path`.

@@ -298,9 +298,11 @@ impl Proxy {
         let (events, cell) = (self.shared.events.clone(), self.shared.cell.clone());
         let lock = self.lock.clone();
         let urls = self.urls();
+        let socket = self.instance.as_ref().filter(|_| self.door.is_some()).map(|instance| instance.socket.clone());
         let said = lock.as_ref().map(|lock| {
             lock.say(|own| {
                 own.addresses = urls;
+                own.socket = socket;
                 own.embedded = !options.signals;
                 own.use_last_good = options.use_last_good;
             })

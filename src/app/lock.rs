@@ -42,6 +42,12 @@ pub struct Holder {
     /// Where it listens, such as `http://127.0.0.1:7860`; empty until it does.
     #[serde(default)]
     pub addresses: Vec<String>,
+    /// Where it can be asked, if it has a control socket.
+    #[serde(default)]
+    pub socket: Option<PathBuf>,
+    /// Its version.
+    #[serde(default)]
+    pub version: String,
     /// Its log file, if it is in the background.
     #[serde(default)]
     pub log: Option<PathBuf>,
@@ -67,6 +73,8 @@ impl Holder {
             started: SystemTime::now(),
             config,
             addresses: Vec::new(),
+            socket: None,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             log: None,
             draining: None,
             embedded: false,

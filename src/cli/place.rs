@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::edit::{self, Failure};
 use crate::admin::client::{Client, ClientError};
-use crate::app::lock::{Lock, LockError};
+use crate::app::lock::{self, Lock, LockError};
 use crate::config::{self, Config, Instance, Loaded};
 use crate::store::{FILE, Failure as StoreFailure, Reader, Store, Tx, View};
 
@@ -61,7 +61,7 @@ impl Place {
 
     /// The way to the proxy.
     pub(super) fn proxy(&self) -> Result<Client, ClientError> {
-        Client::of(&self.instance.config)
+        ask(self.instance.clone())
     }
 
     /// Looks at the state file; `None` where nothing was kept yet.
@@ -99,6 +99,20 @@ impl Place {
         let runtime = runtime.map_err(|error| could_not(&error))?;
         runtime.block_on(store.write(job)).map_err(|error| could_not(&error))
     }
+}
+
+/// The way to the proxy of `instance`. A proxy whose environment was another one says in its lock where its socket is.
+fn ask(mut instance: Instance) -> Result<Client, ClientError> {
+    let holder = lock::holder(&instance.state).ok().flatten().filter(|holder| holder.config == instance.config);
+    if let Some(socket) = holder.and_then(|holder| holder.socket) {
+        instance.socket = socket;
+    }
+    Client::of(instance)
+}
+
+/// The way to the proxy of the file at `path`.
+pub(super) fn proxy_of(path: &File) -> Result<Client, ClientError> {
+    ask(Instance::here(path, config::load(path).state_dir().as_deref()))
 }
 
 /// The proxy's no is a refusal; anything else could not be tried.

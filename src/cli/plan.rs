@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::accepted::{Kept, comparable};
 use super::edit::{self, Failure, Sheet};
+use super::place::proxy_of;
 use super::stdout;
-use crate::admin::client::Client;
 use crate::admin::view::{Reload, Status};
 use crate::config::{Config, alike, blanked};
 use crate::snapshot::accepted::Revision;
@@ -168,6 +168,6 @@ impl Plan {
 
 /// What the proxy of the file says of what it runs; `None`: nobody answers.
 fn running(sheet: &Sheet) -> Option<Reload> {
-    let client = Client::of(sheet.path()).ok()?;
+    let client = proxy_of(sheet.path()).ok()?;
     client.get::<Status>("/v1/status").ok().map(|status| status.reload)
 }

@@ -162,9 +162,9 @@ impl Default for Retry {
 pub struct Health {
     /// Whether endpoints are checked at all.
     pub enabled: bool,
-    /// Time between checks of an endpoint that admits.
+    /// Time between checks of an endpoint that admits, at least 50ms. Conversations below 10s draw a warning.
     pub interval: Dur,
-    /// Time between checks of an endpoint that is to come back.
+    /// Time between checks of an endpoint that is to come back, at least 50ms. Conversations below 10s draw a warning.
     pub recovery_interval: Dur,
     /// How long a check may take.
     pub timeout: Dur,
@@ -213,7 +213,7 @@ pub struct HealthOverride {
     /// Whether the endpoint is checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// Time between checks while it admits.
+    /// Time between checks while it admits, at least 50ms. Conversations below 10s draw a warning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<Dur>,
     /// How long a check may take.

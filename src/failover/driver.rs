@@ -135,7 +135,7 @@ impl Driver {
         now: Moment,
     ) -> Result<(Done, Option<machine::Switch>), Refusal> {
         let chain = self.chain(snapshot, now);
-        let active = snapshot.active;
+        let (active, was_pinned) = (snapshot.active, self.machine.pinned());
         let before = snapshot.active_profile().map(|profile| Arc::clone(&profile.name)).ok_or(Refusal::NoChain)?;
         let switch = match wish {
             Wish::Switch { to, reason } => {
@@ -152,9 +152,10 @@ impl Driver {
             }
         };
         let pinned = self.machine.pinned();
+        let released = was_pinned && !pinned;
         let done = match &switch {
-            Some(switch) => Done { active: Arc::clone(&switch.to), from: Some(before), pinned },
-            None => Done { active: before, from: None, pinned },
+            Some(switch) => Done { active: Arc::clone(&switch.to), from: Some(before), pinned, released },
+            None => Done { active: before, from: None, pinned, released },
         };
         Ok((done, switch))
     }

@@ -39,6 +39,8 @@ pub struct Done {
     pub from: Option<Arc<str>>,
     /// Whether it is pinned.
     pub pinned: bool,
+    /// Whether a pin ended with this.
+    pub released: bool,
 }
 
 /// Why a wish was not fulfilled.

@@ -40,6 +40,25 @@ async fn a_killed_proxy_is_no_obstacle_for_the_next() {
 }
 
 #[tokio::test]
+async fn commands_find_a_proxy_whose_runtime_directory_was_another_one() {
+    let upstream = Upstream::serving().await;
+    let yaml = file(&[in_order([upstream.url()])]);
+    let setup = Setup::new(&yaml).with_file("home/elsewhere/x", "");
+    let proxy = setup.clone().start().await;
+    let other = setup.path().with_file_name("home").join("elsewhere");
+    let there = setup.env("XDG_RUNTIME_DIR", &other.display().to_string());
+    let (code, text, stderr) = there.said(&["status", "--json"]).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    let status: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(status["pid"].as_i64(), Some(proxy.pid().as_raw_nonzero().get().into()), "{text}");
+    for line in [&["endpoint", "reset", "a"][..], &["endpoint", "set", "a", "--weight", "7"]] {
+        let (code, _, stderr) = there.said(line).await;
+        assert!(code == Some(0) && !stderr.contains("No proxy"), "{line:?}: {stderr}");
+    }
+    proxy.wait_log("generation=2").await;
+}
+
+#[tokio::test]
 async fn two_files_with_one_state_directory_are_told_apart() {
     let upstream = Upstream::serving().await;
     let yaml = file(&[in_order([upstream.url()])]) + "state: { dir: kept }\n";

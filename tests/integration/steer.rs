@@ -144,12 +144,17 @@ async fn a_switch_by_hand_holds_for_the_next_request_until_it_is_ended() {
     assert_eq!(proxy.send(&Request::unary()).await.assert_served().endpoint(), "b");
     assert!(done(&setup, "priority list").await.contains("backup (active, pinned)"));
     assert_eq!(json(&setup, "priority list").await["pinned"], true);
+    for words in ["backup stays active and is no longer pinned", "Nothing was pinned: backup is active"] {
+        let (code, _, stderr) = qcc(&setup, "priority switch --auto").await;
+        assert!(code == Some(0) && stderr.contains(words), "{stderr}");
+    }
     assert_eq!(json(&setup, "priority switch --auto").await["pinned"], false);
     assert_eq!(json(&setup, "priority failover --reason drill").await["active"], "production");
     assert_eq!(proxy.send(&Request::unary()).await.assert_served().endpoint(), "a");
     let (code, _, stderr) = qcc(&setup, "priority switch spare").await;
     assert!(code == Some(1) && stderr.contains("production, backup"), "{stderr}");
-    assert_eq!(qcc(&setup, "priority switch").await.0, Some(2));
+    let (code, _, stderr) = qcc(&setup, "priority switch").await;
+    assert!(code == Some(2) && stderr.contains("--auto"), "{stderr}");
 
     let history = json(&setup, "priority history -n 5").await;
     let switches = history["switches"].as_array().expect("a list");
@@ -176,6 +181,8 @@ async fn without_a_proxy_a_switch_is_what_the_next_one_begins_with() {
     let proxy = setup.clone().start().await;
     assert_eq!(proxy.send(&Request::unary()).await.assert_served().endpoint(), "b");
     let setup = stopped(proxy).await;
+    let (code, _, stderr) = qcc(&setup, "priority switch --auto").await;
+    assert!(code == Some(0) && stderr.contains("no longer pinned") && stderr.contains("No proxy"), "{stderr}");
     assert_eq!(json(&setup, "priority switch --auto").await["active"], "backup");
     assert_eq!(json(&setup, "priority failover").await["active"], "production");
     let history = json(&setup, "priority history").await;

@@ -32,7 +32,10 @@ async fn a_switch_by_hand_takes_effect_on_the_next_request_and_pins_until_auto()
     let proxy = Proxy::start(&yaml).await;
     assert_eq!(served_by(&proxy).await, "a");
     let (status, body) = proxy.post("/v1/failover/switch", r#"{"to":"backup","reason":"maintenance"}"#).await;
-    assert_eq!((status, body), (200, json!({ "active": "backup", "from": "production", "pinned": true })));
+    assert_eq!(
+        (status, body),
+        (200, json!({ "active": "backup", "from": "production", "pinned": true, "released": false }))
+    );
     assert_eq!(served_by(&proxy).await, "b");
 
     // A pin does not stop spilling, and holds against failures in a row and a reload.
@@ -51,7 +54,7 @@ async fn a_switch_by_hand_takes_effect_on_the_next_request_and_pins_until_auto()
     assert!(last["at"].is_string() && seen["cooldown_until"].is_null(), "{seen:#}");
 
     let (status, body) = proxy.post("/v1/failover/auto", "").await;
-    assert_eq!((status, &body["pinned"]), (200, &json!(false)));
+    assert_eq!((status, &body["pinned"], &body["released"]), (200, &json!(false), &json!(true)));
     let (status, body) = proxy.post("/v1/failover/failover", "{}").await;
     assert_eq!((status, &body["active"], &body["pinned"]), (200, &json!("emergency"), &json!(false)));
     assert_eq!(served_by(&proxy).await, "c");

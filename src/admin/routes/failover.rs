@@ -78,8 +78,8 @@ async fn failover(
 
 async fn ask(proxy: &Proxy, wish: Wish) -> Result<Json<Steered>, ApiError> {
     let done = proxy.steering.ask(wish).await.map_err(|refusal| refused(&refusal))?;
-    let Done { active, from, pinned } = done;
-    Ok(Json(Steered { active: active.to_string(), from: from.map(|from| from.to_string()), pinned }))
+    let Done { active, from, pinned, released } = done;
+    Ok(Json(Steered { active: active.to_string(), from: from.map(|from| from.to_string()), pinned, released }))
 }
 
 fn refused(refusal: &Refusal) -> ApiError {

@@ -94,4 +94,7 @@ pub struct Steered {
     pub from: Option<String>,
     /// Whether it is pinned.
     pub pinned: bool,
+    /// Whether a pin ended with this.
+    #[serde(default)]
+    pub released: bool,
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::admin::client::{Client, ClientError};
+use crate::admin::client::ClientError;
 use crate::admin::view::Verdict;
+use crate::cli::place::proxy_of;
 use crate::config::sha256;
 use crate::patch::Patch;
 
@@ -26,7 +27,7 @@ pub(super) enum Heard {
 /// Asks for the verdict on exactly what `patch` made of `file` at `since` or later; `None` where no proxy runs it.
 pub(super) fn hear(file: &Path, patch: &Patch, since: SystemTime) -> Option<Heard> {
     let sha256 = sha256(patch.after.as_bytes());
-    let asked = Client::of(file).and_then(|client| client.verdict(&sha256, since, PATIENCE));
+    let asked = proxy_of(file).and_then(|client| client.verdict(&sha256, since, PATIENCE));
     match asked {
         Ok(verdict) => Some(Heard::Verdict(verdict)),
         Err(ClientError::NotRunning(_)) => None,

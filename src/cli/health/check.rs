@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::abreast::ask_all;
 use super::test::{exit, line};
 use super::{WhichArgs, takes_traffic, whole};
 use crate::admin::view::health::{CheckNow, CheckedEndpoint, CheckedNow, Health};
@@ -16,7 +17,7 @@ use crate::cli::stdout;
 /// A little more than the proxy takes for anything.
 const PATIENCE: Duration = Duration::from_secs(95);
 
-/// Has them checked one after the other, and prints each as it comes.
+/// Has them checked, two at once, and prints each as it comes.
 pub(super) fn run(args: &WhichArgs, named: Option<&File>) -> ExitCode {
     edit::end(check(args, named))
 }
@@ -27,16 +28,18 @@ fn check(args: &WhichArgs, named: Option<&File>) -> Result<ExitCode, Failure> {
     let known: Health = proxy.get("/v1/health").map_err(refused)?;
     let known = known.endpoints.into_iter().map(|of| of.endpoint);
     let wanted = known.filter(|known| name.as_ref().is_none_or(|name| known == name)).collect();
-    let mut results: Vec<CheckedEndpoint> = Vec::new();
-    for endpoint in takes_traffic(wanted, name.as_deref())? {
-        let body = CheckNow { endpoint: Some(endpoint) };
-        let found: CheckedNow = proxy.post_within("/v1/health/check", &body, PATIENCE).map_err(refused)?;
+    let ask = |endpoint: &String| {
+        let body = CheckNow { endpoint: Some(endpoint.clone()) };
+        proxy.post_within::<_, CheckedNow>("/v1/health/check", &body, PATIENCE).map_err(refused)
+    };
+    let told = ask_all(&takes_traffic(wanted, name.as_deref())?, ask, |told| {
+        let lines = told.iter().flat_map(|found| &found.results).map(line);
         if !args.json {
-            let lines: String = found.results.iter().map(line).collect();
-            stdout::print(&lines, ExitCode::SUCCESS);
+            stdout::print(&lines.collect::<String>(), ExitCode::SUCCESS);
         }
-        results.extend(found.results);
-    }
+    });
+    let results: Vec<CheckedNow> = told.into_iter().collect::<Result<_, _>>()?;
+    let results: Vec<CheckedEndpoint> = results.into_iter().flat_map(|found| found.results).collect();
     let code = exit(&results, name.is_some());
     let text = if args.json { format!("{:#}\n", json!({ "results": results })) } else { String::new() };
     Ok(stdout::print(&text, code))

@@ -3,6 +3,7 @@
 //! `test` asks an endpoint by itself and needs no proxy; `check` has the running proxy ask, and counts; the others show what
 //! is known.
 
+mod abreast;
 mod check;
 mod config;
 mod history;

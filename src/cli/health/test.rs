@@ -9,9 +9,9 @@ use std::sync::Arc;
 use clap::Args;
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
-use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 
+use super::abreast::ask_all;
 use crate::admin::view::health::{Check, CheckedEndpoint};
 use crate::cli::complete;
 use crate::cli::edit::{self, Failure, Sheet};
@@ -42,7 +42,7 @@ pub(in crate::cli) struct TestArgs {
     json: bool,
 }
 
-/// Asks them one after the other, and prints each as it comes.
+/// Asks them, two at once, and prints each as it comes.
 pub(in crate::cli) fn run(args: &TestArgs, named: Option<&File>) -> ExitCode {
     edit::end(Sheet::open(named).and_then(|sheet| test(args, &sheet)))
 }
@@ -52,18 +52,19 @@ fn test(args: &TestArgs, sheet: &Sheet) -> Result<ExitCode, Failure> {
     let config = sheet.config()?;
     let snapshot = everybody(config, sheet, name.as_deref());
     let own = OwnAddresses::new(config.server.listen.addresses().iter().filter_map(|address| address.parse().ok()));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::CouldNot(error.to_string()))?;
-    let mut results = Vec::new();
     let wanted = |endpoint: &&Arc<Endpoint>| name.as_ref().is_none_or(|name| endpoint.id.to_string() == *name);
-    for endpoint in snapshot.endpoints().filter(wanted) {
-        let result = ask(&runtime, endpoint, config, own.clone());
-        if !args.json {
-            let more = if args.verbose { details(endpoint, config, &result) } else { String::new() };
-            stdout::print(&(line(&result) + &more), ExitCode::SUCCESS);
+    let wanted: Vec<&Arc<Endpoint>> = snapshot.endpoints().filter(wanted).collect();
+    let ask = |endpoint: &&Arc<Endpoint>| {
+        let result = ask(endpoint, config, own.clone())?;
+        let more = if args.verbose { details(endpoint, config, &result) } else { String::new() };
+        Ok((line(&result) + &more, result))
+    };
+    let asked = ask_all(&wanted, ask, |asked: &Result<(String, _), Failure>| {
+        if let (Ok((text, _)), false) = (asked, args.json) {
+            stdout::print(text, ExitCode::SUCCESS);
         }
-        results.push(result);
-    }
+    });
+    let results: Vec<_> = asked.into_iter().map(|asked| Ok(asked?.1)).collect::<Result<_, Failure>>()?;
     if results.is_empty() {
         return Err(Failure::Refused("there is no enabled endpoint; `qcc endpoint add` adds one".to_owned()));
     }
@@ -90,13 +91,15 @@ fn everybody(config: &Config, sheet: &Sheet, name: Option<&str>) -> Snapshot {
     build(&Inputs { config, resolved: &resolved, sha256: "", generation: 0, salt: [0; 32] }, None)
 }
 
-fn ask(runtime: &Runtime, endpoint: &Arc<Endpoint>, config: &Config, own: OwnAddresses) -> CheckedEndpoint {
-    let result = LocalSet::new().block_on(runtime, converse(endpoint, &config.health, own));
+fn ask(endpoint: &Arc<Endpoint>, config: &Config, own: OwnAddresses) -> Result<CheckedEndpoint, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::CouldNot(error.to_string()))?;
+    let result = LocalSet::new().block_on(&runtime, converse(endpoint, &config.health, own));
     let (check, skipped) = match result {
         Ok(check) => (Some(Check::from(&check)), None),
         Err(why) => (None, Some(why)),
     };
-    CheckedEndpoint { endpoint: endpoint.id.to_string(), check, skipped }
+    Ok(CheckedEndpoint { endpoint: endpoint.id.to_string(), check, skipped })
 }
 
 /// One result, and what went wrong below it.

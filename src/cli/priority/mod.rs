@@ -10,7 +10,7 @@ mod steer;
 use std::path::Path as File;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 use serde_json::json;
 
@@ -38,17 +38,18 @@ pub(super) enum PriorityCommand {
 
 /// What can be typed after `qcc priority switch`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("wish").required(true).args(["name", "auto"]))]
 pub(super) struct SwitchArgs {
     /// Name of the profile.
-    #[arg(required_unless_present = "auto", add = ArgValueCandidates::new(complete::profiles))]
+    #[arg(add = ArgValueCandidates::new(complete::profiles))]
     name: Option<String>,
     /// Let the active profile change by itself again.
-    #[arg(long, conflicts_with_all = ["name", "reason"])]
+    #[arg(long, conflicts_with = "reason")]
     auto: bool,
     /// Why, for the history.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Print one JSON document: active, from, pinned.
+    /// Print one JSON document: active, from, pinned, released.
     #[arg(long)]
     json: bool,
 }
@@ -59,7 +60,7 @@ pub(super) struct FailoverArgs {
     /// Why, for the history.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Print one JSON document: active, from, pinned.
+    /// Print one JSON document: active, from, pinned, released.
     #[arg(long)]
     json: bool,
 }

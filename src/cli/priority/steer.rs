@@ -49,9 +49,10 @@ fn run(wish: &Wish<'_>, as_json: bool, named: Option<&File>) -> ExitCode {
             Err(ClientError::NotRunning(_)) => (keep(&place, wish)?, false),
             Err(error) => return Err(refused(error)),
         };
-        say(&steered, running);
+        eprintln!("{}", words(wish, &steered, running));
         let document = json!({
-            "active": steered.active, "from": steered.from, "pinned": steered.pinned, "running": running,
+            "active": steered.active, "from": steered.from, "pinned": steered.pinned, "released": steered.released,
+            "running": running,
         });
         let text = if as_json { format!("{document:#}\n") } else { String::new() };
         Ok(stdout::print(&text, ExitCode::SUCCESS))
@@ -69,12 +70,18 @@ fn ask(place: &Place, wish: &Wish<'_>) -> Result<Steered, ClientError> {
     }
 }
 
-fn say(of: &Steered, running: bool) {
-    let Steered { active, from, pinned } = of;
-    let before = from.as_ref().map_or_else(|| " already".to_owned(), |from| format!(" instead of {from}"));
-    let stays = if *pinned { ", and stays so until `qcc priority switch --auto`" } else { "" };
+fn words(wish: &Wish<'_>, of: &Steered, running: bool) -> String {
+    let Steered { active, from, pinned, released } = of;
     let next = if running { "" } else { " No proxy is running: the next one begins with that." };
-    eprintln!("{active} is active{before}{stays}.{next}");
+    let pin = match (wish, *pinned, *released) {
+        (Wish::Auto, _, true) => return format!("{active} stays active and is no longer pinned.{next}"),
+        (Wish::Auto, _, false) => return format!("Nothing was pinned: {active} is active.{next}"),
+        (_, true, _) => ", and stays so until `qcc priority switch --auto`",
+        (_, false, true) => ", and no longer pinned",
+        (_, false, false) => "",
+    };
+    let before = from.as_ref().map_or_else(|| " already".to_owned(), |from| format!(" instead of {from}"));
+    format!("{active} is active{before}{pin}.{next}")
 }
 
 /// Puts it into the state file.
@@ -87,6 +94,7 @@ fn keep(place: &Place, wish: &Wish<'_>) -> Result<Steered, Failure> {
         Wish::Auto => (before, false, None),
         Wish::Failover { reason } => (next(config, before)?, false, reason.clone()),
     };
+    let released = !pinned && kept.as_ref().is_some_and(|lead| lead.pinned);
     let usual = if pinned { "switched by hand" } else { "failed over by hand" };
     let now = unix_ms(SystemTime::now());
     let switched = (to != before).then(|| Switch {
@@ -108,7 +116,7 @@ fn keep(place: &Place, wish: &Wish<'_>) -> Result<Steered, Failure> {
         switched.iter().try_for_each(|switch| switches::append(tx, switch))?;
         lead::save(tx, &lead)
     })?;
-    Ok(Steered { active: to.to_owned(), from, pinned })
+    Ok(Steered { active: to.to_owned(), from, pinned, released })
 }
 
 /// The chain: by tier, then in the order of the file.

@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::stop::counted;
 use super::{NOTHING, Site};
-use crate::admin::client::Client;
 use crate::admin::view::Status;
 use crate::app::lock::Holder;
+use crate::cli::place::proxy_of;
 use crate::cli::stdout::print;
 
 /// How it is shown.
@@ -37,6 +37,7 @@ fn document(site: &Site, holder: Option<&Holder>) -> String {
             "file": site.path,
             "generation": generation(site),
             "pid": holder.pid,
+            "version": holder.version,
             "started": humantime::format_rfc3339_seconds(holder.started).to_string(),
             "uptime_seconds": uptime(holder).as_secs(),
             "addresses": holder.addresses,
@@ -64,7 +65,7 @@ fn words(site: &Site, holder: Option<&Holder>) -> String {
 
 /// How many files it has accepted, if it can be asked.
 fn generation(site: &Site) -> Option<u64> {
-    let status: Status = Client::of(&site.path).ok()?.get("/v1/status").ok()?;
+    let status: Status = proxy_of(&site.path).ok()?.get("/v1/status").ok()?;
     Some(status.reload.generation)
 }
 

@@ -47,6 +47,7 @@ const RULES: &[Rule] = &[
     references::literals_can_be_sent,
     references::secret_files_are_private,
     numbers::waits_are_not_zero,
+    numbers::checks_are_not_too_often,
     numbers::sizes_are_not_zero,
     numbers::waits_end_before_the_request,
     numbers::bodies_fit_the_buffer,

@@ -1,8 +1,10 @@
 //! Rules about numbers that must fit together.
 
+use std::time::Duration;
+
 use super::scope::{Endpoint, Scope};
 use super::{Finding, Place};
-use crate::config::model::{AffinityBy, QueueStrategy};
+use crate::config::model::{AffinityBy, ProbeKind, QueueStrategy};
 use crate::config::secret::SecretSpec;
 use crate::config::units::{Dur, Size};
 
@@ -49,6 +51,45 @@ fn waits(scope: &Scope<'_>) -> Vec<(Dur, Place)> {
         }
     }
     waits
+}
+
+/// Checks that follow each other so fast are a mistake of the unit.
+const LEAST_INTERVAL: Duration = Duration::from_millis(50);
+/// Conversations that follow each other faster are worth a word: each is paid for.
+const DEAR_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Checks that would flood an endpoint, and conversations that cost more than they tell.
+pub(super) fn checks_are_not_too_often(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
+    let health = &scope.config.health;
+    let on = |kind: ProbeKind| health.enabled && kind != ProbeKind::Off;
+    let whole = |key| Place::of(&["health", key]);
+    check_interval(
+        health.interval,
+        &whole("interval"),
+        on(health.probe) && health.probe == ProbeKind::Messages,
+        findings,
+    );
+    let converses = matches!(health.probe, ProbeKind::Auto | ProbeKind::Messages);
+    check_interval(health.recovery_interval, &whole("recovery_interval"), on(health.probe) && converses, findings);
+    for Endpoint { fields, place, .. } in scope.endpoints() {
+        if let Some(interval) = fields.health.interval {
+            let converses = health.kind_for(&fields.health) == ProbeKind::Messages;
+            check_interval(interval, &place.key("health").key("interval"), converses, findings);
+        }
+    }
+}
+
+fn check_interval(interval: Dur, place: &Place, is_paid: bool, findings: &mut Vec<Finding>) {
+    let key = place.last_key().unwrap_or_default();
+    if interval.get().is_zero() {
+        // Said already.
+    } else if interval.get() < LEAST_INTERVAL {
+        let message = format!("`{key}` ({interval}) must be at least 50ms");
+        findings.push(Finding::error("interval-too-short", place, message).help("seconds are usual, such as `60s`"));
+    } else if is_paid && interval.get() < DEAR_INTERVAL {
+        let message = format!("a conversation every {interval} is paid for every time");
+        findings.push(Finding::warning("dear-checks", place, message).help("10s or more is usual"));
+    }
 }
 
 fn own_waits(endpoint: &Endpoint<'_>) -> Vec<(Dur, Place)> {
