@@ -3,7 +3,7 @@
 use super::routes;
 use super::view::explain::{Candidate, ExplainQuery, Explanation};
 use super::view::health::Health;
-use super::view::{Profile, Time};
+use super::view::{Profile, Source, Time};
 use crate::config::model::{EndpointFields, ProfileSpec};
 use crate::dispatch::explain::{self, Because, Place, Request};
 use crate::health::records::Records;
@@ -16,6 +16,11 @@ use crate::upstream::endpoint::{Credential, Endpoint};
 /// The chain, and how its endpoints stand.
 pub fn profiles(snapshot: &Snapshot, clocks: Clocks) -> Vec<Profile> {
     routes::status::profiles(snapshot, clocks)
+}
+
+/// The profiles that take no traffic.
+pub fn sources(snapshot: &Snapshot) -> Vec<Source> {
+    routes::status::sources(snapshot)
 }
 
 /// How the endpoints do, by their requests and by their checks.

@@ -84,6 +84,9 @@ pub struct Status {
     pub active: Option<String>,
     /// The chain: by tier, then in file order.
     pub profiles: Vec<Profile>,
+    /// Profiles without a tier, which take no traffic, in file order.
+    #[serde(default)]
+    pub sources: Vec<Source>,
     /// Requests in flight.
     pub in_flight: u64,
     /// Client connections.
@@ -193,6 +196,18 @@ pub struct Profile {
     pub strategy: Strategy,
     /// Its enabled endpoints, best priority first.
     pub endpoints: Vec<Endpoint>,
+    /// Ids of those that are disabled in the file.
+    #[serde(default)]
+    pub disabled: Vec<String>,
+}
+
+/// A profile that takes no traffic.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// Ids of its endpoints.
+    pub endpoints: Vec<String>,
 }
 
 /// An endpoint, and how it is doing.

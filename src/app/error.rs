@@ -70,12 +70,12 @@ impl std::error::Error for StartError {}
 pub struct Held {
     config: PathBuf,
     state: PathBuf,
-    holder: Option<Holder>,
+    holder: Option<Box<Holder>>,
 }
 
 impl Held {
     /// `instance` is held by `holder`, if that is known.
-    pub(super) fn new(instance: &Instance, holder: Option<Holder>) -> Self {
+    pub(super) fn new(instance: &Instance, holder: Option<Box<Holder>>) -> Self {
         Self { config: instance.config.clone(), state: instance.state.clone(), holder }
     }
 }

@@ -95,7 +95,7 @@ impl fmt::Display for Holder {
 #[derive(Debug)]
 pub enum LockError {
     /// Somebody holds it; who, if it says so.
-    Held(Option<Holder>),
+    Held(Option<Box<Holder>>),
     /// It cannot be used in this directory.
     Unusable(PathBuf, io::Error),
 }
@@ -113,7 +113,7 @@ impl Lock {
         let unusable = |error| LockError::Unusable(instance.state.clone(), error);
         let file = create(&instance.state).map_err(unusable)?;
         if !take(&file).map_err(unusable)? {
-            return Err(LockError::Held(read(&file)));
+            return Err(LockError::Held(read(&file).map(Box::new)));
         }
         let lock = Self { file, holder: Mutex::new(Holder::own(instance.config.clone())) };
         lock.say(|_| ()).map_err(unusable)?;
@@ -219,7 +219,7 @@ mod tests {
         let Err(LockError::Held(Some(held))) = Lock::take(&instance) else { panic!("two hold it") };
         assert_eq!((held.pid, &held.config), (std::process::id(), &instance.config));
         assert_eq!(held.addresses, ["http://127.0.0.1:1"]);
-        assert_eq!(holder(&instance.state).expect("a lock"), Some(held));
+        assert_eq!(holder(&instance.state).expect("a lock"), Some(*held));
         drop(first);
         assert_eq!(holder(&instance.state).expect("a lock"), None);
         Lock::take(&instance).expect("it is free again");

@@ -12,7 +12,7 @@ use crate::admin::show;
 use crate::admin::view::explain::{ExplainQuery, Explanation};
 use crate::admin::view::failover::{Failover, Switch};
 use crate::admin::view::health::Health;
-use crate::admin::view::{Profile, Status, Time};
+use crate::admin::view::{Profile, Source, Status, Time};
 use crate::config::model::EndpointFields;
 use crate::config::{Config, Secret, SecretSpec};
 use crate::health::keep::Kept;
@@ -106,6 +106,14 @@ impl Seen {
         match &self.by {
             By::Proxy(_, status) => status.profiles.clone(),
             By::File(left) => show::profiles(&left.snapshot, left.clocks),
+        }
+    }
+
+    /// The profiles that take no traffic.
+    pub(super) fn sources(&self) -> Vec<Source> {
+        match &self.by {
+            By::Proxy(_, status) => status.sources.clone(),
+            By::File(left) => show::sources(&left.snapshot),
         }
     }
 

@@ -2,10 +2,16 @@
 //!
 //! Units: milliseconds and percent. All scores are in 0 to 100.
 
+use std::time::Duration;
+
+use crate::time::Moment;
 use crate::upstream::sample::Sample;
 
 /// The last checks or requests that count.
 pub const RECENT: usize = 20;
+
+/// How long a sample tells how an endpoint does.
+pub const CURRENT: Duration = Duration::from_hours(1);
 
 /// The score at and above which an endpoint has its whole weight.
 pub const FULL: f64 = 70.0;
@@ -52,6 +58,17 @@ impl Score {
     }
 }
 
+/// What tells how an endpoint does now: requests of the last hour, else checks of it. Older ones say how it was: an endpoint
+/// that nobody asks is not ill for what it did then.
+pub fn current<'s>(requests: &'s [Sample], checks: &'s [Sample], now: Moment) -> &'s [Sample] {
+    let fresh = |samples: &'s [Sample]| {
+        let old = samples.iter().take_while(|sample| now.since(sample.at) > CURRENT).count();
+        &samples[old..]
+    };
+    let requests = fresh(requests);
+    if requests.is_empty() { fresh(checks) } else { requests }
+}
+
 /// min(100, 0.5 x success + 30 x max(0, 1 - stdev/mean) + max(0, 20 - 5 x failures in a row)).
 fn stability(success: f64, spread: f64, failures: u32) -> f64 {
     let steady = 30.0 * (1.0 - spread).max(0.0);
@@ -85,8 +102,6 @@ fn in_a_row(samples: &[Sample], good: bool) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -145,6 +160,18 @@ mod tests {
         for (of, factor) in [(vec![5000; 20], 1.0), (vec![-1; 20], 0.1), (vec![100; 3], 1.0)] {
             assert!(close(Score::of(&samples(&of)).expect("samples").factor(), factor), "{of:?}");
         }
+    }
+
+    #[test]
+    fn what_is_older_than_an_hour_says_nothing_and_checks_speak_where_requests_do_not() {
+        let (requests, checks) = (samples(&[-1, -1, 100]), samples(&[200]));
+        let told = |now: u64| current(&requests, &checks, at(now));
+        assert_eq!(told(3600), requests);
+        assert_eq!(told(3601), &requests[1..]);
+        assert_eq!(told(3603), [], "nobody has anything to say");
+        let later = [Sample { at: at(3000), ..checks[0] }];
+        assert_eq!(current(&requests, &later, at(3603)), later);
+        assert_eq!(current(&requests, &later, at(3602)), &requests[2..]);
     }
 
     proptest! {

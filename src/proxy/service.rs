@@ -21,7 +21,7 @@ use super::{admission, local};
 use crate::dispatch::answer::Refusal;
 use crate::dispatch::call::{Call, Kind};
 use crate::dispatch::facts::Facts;
-use crate::dispatch::journal::Journal;
+use crate::dispatch::journal::{Journal, STOPPING};
 use crate::dispatch::relay::{Body, Cut};
 use crate::dispatch::{Shared, Worker};
 use crate::limit::{Limit, Share};
@@ -97,7 +97,7 @@ fn open(door: &Door, request: &Request<Incoming>) -> Journal {
         path: request.uri().path().to_owned(),
         ..RequestRecord::default()
     };
-    Journal::open(record, door.worker.shared.events.clone(), Arc::clone(&door.worker.meter))
+    Journal::open(record, &door.worker)
 }
 
 async fn take_in(
@@ -158,7 +158,7 @@ async fn take_in(
 
 /// A second signal does not wait for endpoints.
 fn stopping() -> Refusal {
-    Refusal::unavailable("stopping", "the proxy is stopping; try again in 1 s", 1).and_close()
+    Refusal::unavailable(STOPPING, "the proxy is stopping; try again in 1 s", 1).and_close()
 }
 
 fn crowded() -> Refusal {

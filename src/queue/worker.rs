@@ -137,7 +137,7 @@ impl Clerk {
             bytes_in: call.body.len(),
             ..RequestRecord::default()
         };
-        let journal = Journal::open(record, self.worker.shared.events.clone(), Arc::clone(&self.worker.meter));
+        let journal = Journal::open(record, &self.worker);
         let tried = async {
             let response = dispatch::send(&self.worker, snapshot, call, journal).await?;
             Ok(collect(response).await)

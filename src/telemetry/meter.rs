@@ -44,6 +44,13 @@ pub struct Meter {
 #[derive(Clone, Debug, Default)]
 pub struct Meters(Arc<Mutex<Vec<Arc<Meter>>>>);
 
+impl Meter {
+    /// Who wanted what it counts.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+}
+
 impl Meters {
     /// One more.
     pub fn open(&self, origin: Origin) -> Arc<Meter> {

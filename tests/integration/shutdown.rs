@@ -56,6 +56,8 @@ async fn a_second_signal_answers_requests_that_wait_for_a_head() {
         assert_eq!((answer.status, answer.header("qcc-error")), (503, Some("stopping")), "HTTP/2: {http2}");
         assert_eq!(answer.header("retry-after"), Some("1"));
         assert_eq!(proxy.exit().await, Some(0), "HTTP/2: {http2}");
+        let line = proxy.wait_log("path=/v1/messages").await;
+        assert!(line.contains("status=503") && line.contains("result=stopping"), "the log says what was told: {line}");
         assert!(told.elapsed() < Duration::from_millis(1900), "{:?}", told.elapsed());
         upstream.wait_left(0).await;
     }

@@ -391,6 +391,7 @@ proxy      not running; `qcc proxy start` starts it
 file       QCC_YAML
 active     production
 chain      production (primary) > backup (secondary)
+no traffic spare: without a tier
 queue      0 waiting, 0 running, 0 done, 0 dead
 
 ENDPOINT      HEALTH    WEIGHT  SUCCESS  P50/P95 MS  IN FLIGHT

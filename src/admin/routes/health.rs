@@ -21,7 +21,7 @@ use crate::health::check::{self, Class, kind_word};
 use crate::health::record::{Record, Times};
 use crate::health::records::Records;
 use crate::health::request::Checked;
-use crate::health::score::Score;
+use crate::health::score::{Score, current};
 use crate::snapshot::Snapshot;
 use crate::time::Clocks;
 use crate::upstream::endpoint::{Endpoint, EndpointId};
@@ -61,7 +61,7 @@ fn of(endpoint: &Endpoint, record: &Record, snapshot: &Snapshot, clocks: Clocks)
     let Place { standing, until, reason, .. } = place(endpoint, clocks);
     let (samples, checked) = (endpoint.state.samples(), record.samples(clocks));
     let (requests, checks) = (figures(&samples), figures(&checked));
-    let rate = requests.or(checks).map(|figures| figures.success_rate);
+    let rate = Score::of(current(&samples, &checked, clocks.moment)).map(|score| score.success);
     let ramps = endpoint.state.ramp(clocks.moment) < 1.0;
     EndpointHealth {
         endpoint: endpoint.id.to_string(),

@@ -9,9 +9,10 @@ use super::table::Table;
 use crate::admin::Proxy;
 use crate::admin::standing::{Place, place};
 use crate::admin::view::{
-    AdminListener, Endpoint, LastError, LastMinute, Phase, Profile, Status, StoreStanding, StoreState,
+    AdminListener, Endpoint, LastError, LastMinute, Phase, Profile, Source, Status, StoreStanding, StoreState,
 };
 use crate::admin::view::{Time, Totals};
+use crate::config::model::{EndpointFields, ProfileSpec};
 use crate::proxy::serve;
 use crate::snapshot::Snapshot;
 use crate::store::{Standing, Store};
@@ -47,6 +48,7 @@ pub(super) fn view(proxy: &Proxy) -> Status {
         phase: if *proxy.phase.borrow() == serve::Phase::Serving { Phase::Serving } else { Phase::Draining },
         reload: super::reload::view(proxy),
         profiles: profiles(&snapshot, clocks),
+        sources: sources(&snapshot),
         active,
         in_flight: proxy.in_flight.used(),
         connections: proxy.connections.used(),
@@ -57,11 +59,30 @@ pub(super) fn view(proxy: &Proxy) -> Status {
 /// The chain, and how its endpoints stand.
 pub(in crate::admin) fn profiles(snapshot: &Snapshot, clocks: Clocks) -> Vec<Profile> {
     let active = snapshot.active_profile().map(|profile| &profile.name);
-    snapshot.chain.iter().map(|entry| profile(entry, Some(&entry.name) == active, clocks)).collect()
+    let profile = |entry: &Arc<profile::Profile>| {
+        let spec = snapshot.config.profiles.get(&*entry.name);
+        let disabled = spec.map(|spec| ids(&entry.name, spec, |fields| !fields.enabled)).unwrap_or_default();
+        Profile { disabled, ..profile(entry, Some(&entry.name) == active, clocks) }
+    };
+    snapshot.chain.iter().map(profile).collect()
+}
+
+/// The profiles that take no traffic.
+pub(in crate::admin) fn sources(snapshot: &Snapshot) -> Vec<Source> {
+    let all = snapshot.config.profiles.iter().filter(|(_, spec)| spec.tier.is_none());
+    all.map(|(name, spec)| Source { name: name.clone(), endpoints: ids(name, spec, |_| true) }).collect()
+}
+
+/// Ids of the endpoints of the profile `name` that are `wanted`.
+fn ids(name: &str, spec: &ProfileSpec, wanted: impl Fn(&EndpointFields) -> bool) -> Vec<String> {
+    let short = spec.shorthand.as_deref().map(|fields| (name, fields));
+    let all = short.into_iter().chain(spec.endpoints.iter().map(|endpoint| (endpoint.id.as_str(), &endpoint.fields)));
+    all.filter(|(_, fields)| wanted(fields)).map(|(id, _)| id.to_owned()).collect()
 }
 
 fn profile(profile: &profile::Profile, active: bool, clocks: Clocks) -> Profile {
     Profile {
+        disabled: Vec::new(),
         name: profile.name.to_string(),
         tier: profile.tier,
         active,

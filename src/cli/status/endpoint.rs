@@ -5,7 +5,6 @@ use std::time::SystemTime;
 use crate::admin::view::health::{EndpointHealth, Figures, Word};
 use crate::admin::view::{Endpoint, Standing};
 use crate::cli::words::{ago, clean, until, when};
-use crate::config::Config;
 
 /// What requests told; without any, what checks told.
 pub(in crate::cli) fn figures(health: &EndpointHealth) -> Option<&Figures> {
@@ -56,14 +55,6 @@ pub(in crate::cli) fn why(health: &EndpointHealth) -> Option<String> {
             _ => "just back: its weight ramps up".to_owned(),
         }),
     }
-}
-
-/// The endpoints of a profile that the file keeps out.
-pub(super) fn disabled(config: Option<&Config>, profile: &str) -> Vec<String> {
-    let Some(spec) = config.and_then(|config| config.profiles.get(profile)) else { return Vec::new() };
-    let listed = spec.endpoints.iter().filter(|endpoint| !endpoint.fields.enabled);
-    let short = spec.shorthand.iter().filter(|fields| !fields.enabled).map(|_| profile.to_owned());
-    listed.map(|endpoint| endpoint.id.clone()).chain(short).collect()
 }
 
 /// Health in one word.

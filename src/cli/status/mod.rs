@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use clap::Args;
 use serde_json::{Value, json};
 
-use self::endpoint::{disabled, times};
+use self::endpoint::times;
 pub(super) use self::endpoint::{figures, notes, success, weight, why, word};
 use self::lines::{Lines, of_proxy, queue};
 use super::edit::{self, Failure};
@@ -91,6 +91,7 @@ impl<'s> Whole<'s> {
         document["active"] = json!(self.failover.active);
         document["pinned"] = json!(self.failover.pinned);
         document["profiles"] = self.profiles.iter().map(|profile| self.profile_json(profile)).collect();
+        document["sources"] = json!(self.seen.sources());
         document["failover"] = json!(self.failover);
         document["health"] = json!(self.health);
         document["queue"] = json!(self.queue);
@@ -110,7 +111,6 @@ impl<'s> Whole<'s> {
             shown
         });
         shown["endpoints"] = endpoints.collect();
-        shown["disabled"] = json!(disabled(self.seen.place.loaded().config.as_ref(), &profile.name));
         shown
     }
 
@@ -125,6 +125,10 @@ impl<'s> Whole<'s> {
         }
         lines.say("active", &self.active(now));
         lines.say("chain", &self.chain());
+        let sources: Vec<String> = self.seen.sources().into_iter().map(|source| source.name).collect();
+        if !sources.is_empty() {
+            lines.say("no traffic", &format!("{}: without a tier", sources.join(", ")));
+        }
         lines.say("queue", &queue(&self.queue));
         format!("{}\n{}", lines.text(), self.endpoints(now))
     }
@@ -152,7 +156,7 @@ impl<'s> Whole<'s> {
         let mut rows: Vec<Noted> = Vec::new();
         for profile in &self.profiles {
             rows.extend(profile.endpoints.iter().map(|endpoint| self.row(profile, endpoint, now)));
-            rows.extend(disabled(self.seen.place.loaded().config.as_ref(), &profile.name).into_iter().map(|id| {
+            rows.extend(profile.disabled.iter().map(|id| {
                 let name = format!("{}/{id}", profile.name);
                 (cells([&name, "disabled", "-", "-", "-", "-"]), Vec::new())
             }));
