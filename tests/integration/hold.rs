@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use qcc::store::Reader;
+use qcc::store::entries;
+
 use crate::support::client::read_until;
-use crate::support::config::{endpoint, in_order, with};
-use crate::support::{Client, Gate, Proxy, Refused, Reply, Request, Upstream, messages, profile};
+use crate::support::config::{endpoint, in_order, with, with_server};
+use crate::support::{Client, Gate, Proxy, Refused, Reply, Request, Upstream, in_time, messages, profile};
 
 const HOLD: &str = "queue: { enabled: false, hold: 30s }";
 
@@ -157,6 +160,47 @@ async fn who_leaves_the_line_is_not_sent() {
     assert_eq!(upstream.count(), 2, "the one that left was not sent again");
 }
 
+/// Waits until so many stand in the line.
+async fn held(proxy: &Proxy, count: usize) {
+    let line = format!("qcc_requests_held {count}");
+    in_time(&line, async { while !proxy.metrics().await.lines().any(|found| found == line) {} }).await;
+}
+
+#[tokio::test]
+async fn who_leaves_frees_its_place_at_once_also_where_the_connection_stays() {
+    let upstream = once(rested(25)).await;
+    let proxy = Proxy::start(&with(HOLD, &[in_order([upstream.url()])])).await;
+    let mut client = Client::h2(proxy.address).await;
+    let request = Request::unary();
+    let mut pending = Box::pin(client.begin(&request));
+    tokio::select! {
+        answer = &mut pending => panic!("it was to wait: {answer:?}"),
+        () = held(&proxy, 1) => {}
+    }
+    let began = Instant::now();
+    drop(pending);
+    held(&proxy, 0).await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(proxy.metrics().await.lines().any(|line| line == "qcc_requests_in_flight 0"));
+    assert_eq!(upstream.count(), 1);
+    drop(client);
+}
+
+#[tokio::test]
+async fn bodies_of_those_who_wait_count_in_the_memory_of_all() {
+    let upstream = once(rested(12)).await;
+    let server = "limits: { request_body: 1MiB, buffered: 1MiB }";
+    let proxy = Proxy::start(&with_server(server, HOLD, &[in_order([upstream.url()])])).await;
+    let address = proxy.address;
+    let big = || Request::messages(messages::big_ask(700 * 1024, false));
+    let first = tokio::spawn(async move { Client::h1(address).await.send(&big()).await });
+    held(&proxy, 1).await;
+    let refused = proxy.send(&Request::messages(messages::big_ask(700 * 1024, false))).await;
+    assert_eq!((refused.status, refused.header("x-should-retry")), (503, Some("true")), "{refused:?}");
+    assert_eq!(upstream.count(), 1);
+    first.await.expect("no panic").assert_served();
+}
+
 #[tokio::test]
 async fn those_who_waited_go_one_by_one_until_the_endpoint_has_proved_itself() {
     let (busy, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -234,4 +278,19 @@ async fn a_stream_that_waits_long_is_opened_and_pinged_where_that_is_asked_for()
     let text = read_until(response.body_mut(), "message_stop").await;
     assert!(text.starts_with(b"event: ping"), "{text:?}");
     assert_eq!(upstream.requests()[1].header("accept-encoding"), Some("identity"));
+}
+
+#[tokio::test]
+async fn a_stream_that_was_opened_in_vain_ends_in_an_error_that_names_its_entry() {
+    let upstream = Upstream::always(rested(2)).await;
+    let queue = "queue: { hold: 28s, hold_pings: true, strategy: fixed, base: 10m, max_delay: 10m }";
+    let proxy = Proxy::start(&with(&format!("{queue}\nstate: {{ dir: state }}"), &[in_order([upstream.url()])])).await;
+    let mut client = Client::h1(proxy.address).await;
+    let mut response = client.begin(&Request::stream().session("s")).await.expect("a head");
+    assert_eq!(response.status(), 200, "it is open");
+    let text = String::from_utf8(read_until(response.body_mut(), "event: error").await.to_vec()).expect("text");
+    let mut reader = Reader::open(&proxy.state()).expect("the state is readable").expect("it is there");
+    let kept = reader.read(|view| entries::list(view, None, 9)).expect("it is readable");
+    let [entry] = &kept[..] else { panic!("one is kept: {kept:?}") };
+    assert!(text.starts_with("event: ping") && text.contains(&format!("queued as {}", entry.id)), "{text}");
 }
