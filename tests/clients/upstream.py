@@ -7,6 +7,7 @@ Listens on a free loopback port, prints it, and answers POST /v1/messages by MOD
     ok                 a message, streamed or not, as asked
     529                529 overloaded_error
     event-error-first  a stream whose first event is an error (529 when no stream was asked for)
+    outage             503 for 20 s from the first request on, then as ok
 
 Every request is appended to LOG, one line each: method, target, mode and the credential's name, never its value.
 """
@@ -14,10 +15,20 @@ Every request is appended to LOG, one line each: method, target, mode and the cr
 import json
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 MODE, LOG = sys.argv[1], sys.argv[2]
 LOCK = threading.Lock()
+OUTAGE = 20
+BEGAN = []
+
+
+def is_out():
+    """Whether the outage, which begins with the first request, still lasts."""
+    with LOCK:
+        BEGAN.append(time.monotonic())
+        return MODE == "outage" and BEGAN[-1] - BEGAN[0] < OUTAGE
 
 
 def error(kind):
@@ -66,6 +77,8 @@ class Handler(BaseHTTPRequestHandler):
         self.note()
         if not self.path.split("?")[0].endswith("/v1/messages"):
             self.send_json(200, {"input_tokens": 10})
+        elif is_out():
+            self.send_json(503, error("api_error"))
         elif MODE == "529" or (MODE == "event-error-first" and not body.get("stream")):
             self.send_json(529, error("overloaded_error"))
         elif MODE == "event-error-first":
