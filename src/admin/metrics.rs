@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet, text};
@@ -13,6 +13,8 @@ use prometheus_client::registry::Registry;
 
 use super::happened::Counts;
 use super::view::{Endpoint, Status, StoreStanding};
+use crate::queue::hold::View;
+use crate::store::entries::{Figures, State, Statistics};
 use crate::telemetry::meter::{BUCKETS, Kind, OUTCOMES, Origin, Sums};
 
 /// The media type of [`render`].
@@ -26,7 +28,11 @@ pub(super) struct Scrape {
     /// Whose requests they were, and what they add up to; one per thread.
     pub(super) sums: Vec<(Origin, Sums)>,
     /// Requests that wait for an endpoint.
-    pub(super) held: usize,
+    pub(super) line: View,
+    /// What the queue holds, where that can be read.
+    pub(super) kept: Option<Statistics>,
+    /// Requests that could have been queued and were not.
+    pub(super) refused: u64,
 }
 
 /// `scrape` as text.
@@ -47,6 +53,7 @@ impl Collector for Scrape {
         self.attempts(&mut encoder)?;
         self.tokens(&mut encoder)?;
         self.endpoints(&mut encoder)?;
+        self.queue(&mut encoder)?;
         self.rare(&mut encoder)
     }
 }
@@ -66,8 +73,10 @@ impl Scrape {
         gauges(encoder, "start_time_seconds", "When it started to serve, since 1970.", [(NONE, started)])?;
         gauges(encoder, "requests_in_flight", "Requests in flight.", [(NONE, number(status.in_flight))])?;
         gauges(encoder, "connections", "Client connections.", [(NONE, number(status.connections))])?;
-        let held = i64::try_from(self.held).unwrap_or(i64::MAX);
+        let held = i64::try_from(self.line.length).unwrap_or(i64::MAX);
         gauges(encoder, "requests_held", "Requests that wait for an endpoint.", [(NONE, held)])?;
+        let longest = [(NONE, self.line.longest.as_secs_f64())];
+        gauges(encoder, "requests_held_longest_seconds", "How long the first of them has been waiting.", longest)?;
         let good = i64::from(status.state.standing == StoreStanding::Good);
         gauges(encoder, "state_durable", "Whether state lasts (1) or not (0).", [(NONE, good)])?;
         counters(encoder, "state_lost", "Records of state that were lost.", [(NONE, status.state.lost)])
@@ -163,6 +172,23 @@ impl Scrape {
         self.status.profiles.iter().flat_map(|profile| {
             profile.endpoints.iter().map(|endpoint| (format!("{}/{}", profile.name, endpoint.id), endpoint))
         })
+    }
+
+    fn queue(&self, encoder: Encoder<'_, '_>) -> fmt::Result {
+        counters(encoder, "queue_refused", "Requests that were not queued for want of room.", [(NONE, self.refused)])?;
+        let Some(kept) = &self.kept else { return Ok(()) };
+        let by_state = State::ALL.into_iter().zip(kept.by_state);
+        let by_state = by_state.map(|(state, count)| ([("state", state.as_str())], number(count)));
+        gauges(encoder, "queue_entries", "Entries of the queue, by state.", by_state)?;
+        gauges(encoder, "queue_bytes", "Bytes of the queue's entries.", [(NONE, number(kept.bytes))])?;
+        let came = kept.oldest.and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis);
+        let age = came.and_then(|came| (UNIX_EPOCH + came).elapsed().ok()).unwrap_or_default();
+        let what = "Age of the oldest entry that is neither answered nor given up; 0 without one.";
+        gauges(encoder, "queue_oldest_seconds", what, [(NONE, age.as_secs_f64())])?;
+        let Figures { enqueued, retried, succeeded, failed } = kept.figures;
+        let events = [("enqueued", enqueued), ("retried", retried), ("succeeded", succeeded), ("failed", failed)];
+        let events = events.map(|(event, count)| ([("event", event)], count));
+        counters(encoder, "queue_events", "What has happened to entries since the state was made.", events)
     }
 
     fn rare(&self, encoder: Encoder<'_, '_>) -> fmt::Result {

@@ -416,6 +416,10 @@ pub struct QueueStatus {
     pub by_state: ByState,
     /// When an entry last changed.
     pub last_update: Option<Time>,
+    /// When the oldest of those that are not answered and not given up came.
+    pub oldest: Option<Time>,
+    /// Whether entries last; where they do not, none is taken in. `null` where no proxy runs.
+    pub store: Option<StoreState>,
     /// Requests that could have been kept and were not, since the proxy started; `null` where none runs.
     pub refused: Option<u64>,
     /// Requests that wait for an endpoint right now; `null` where no proxy runs.
@@ -459,6 +463,8 @@ impl QueueStatus {
             bytes: kept.bytes,
             by_state: ByState { waiting, running, done, dead },
             last_update: kept.updated.map(at),
+            oldest: kept.oldest.map(at),
+            store: None,
             refused: None,
             line: None,
         }
@@ -565,6 +571,15 @@ pub struct EntryState {
 pub struct EntryCount {
     /// So many.
     pub count: usize,
+}
+
+/// How many entries are due now.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EntryRetry {
+    /// So many.
+    pub count: usize,
+    /// What keeps them from being tried at once, if something does.
+    pub waits: Option<String>,
 }
 
 /// Milliseconds since 1970 as a point in time.

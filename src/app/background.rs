@@ -86,6 +86,7 @@ impl Background {
     }
 
     async fn wire(self) {
+        signal::refuse_large_files();
         let _logged = self.options.log.is_some().then(|| tokio::spawn(log_events(self.options.events.clone())));
         let Opened { publisher, instance, lock, store, kept } = match self.open().await {
             Ok(opened) => opened,
@@ -126,7 +127,8 @@ impl Background {
         let log = self.options.log.clone().filter(|_| self.options.log_file);
         let lock = lock(instance.clone().filter(|_| loaded.config.is_some()), log).await?;
         let place = instance.clone().filter(|_| loaded.config.is_some());
-        let store = tokio::task::spawn_blocking(move || store(place.as_ref())).await;
+        let locked = lock.is_some();
+        let store = tokio::task::spawn_blocking(move || store(place.as_ref(), locked)).await;
         let store = store.map_err(|_| StartError::Panicked)??;
         let (kept, salt) = upkeep::recall(&store).await;
         let opened = Publisher::open(loaded, Past { salt, ..past }, self.options.events.clone()).await;
@@ -222,12 +224,23 @@ fn log_to_file(log: &LogHandle, lock: &Lock, path: PathBuf) -> io::Result<()> {
 }
 
 /// The file's state; a proxy that is not the file's one leaves nothing behind.
-fn store(instance: Option<&Instance>) -> Result<Store, StartError> {
+fn store(instance: Option<&Instance>, locked: bool) -> Result<Store, StartError> {
     let opened = match instance {
-        Some(instance) => Store::open(&instance.state),
+        Some(instance) => Store::open_when_possible(&instance.state, leave(instance.clone(), locked)),
         None => Store::in_memory("this proxy leaves nothing behind"),
     };
     opened.map_err(StartError::State)
+}
+
+/// Whether the state directory may be used: by whoever holds its lock, which could not be taken before.
+fn leave(instance: Instance, locked: bool) -> impl FnMut() -> bool + Send {
+    let mut late = None;
+    move || {
+        if !locked && late.is_none() {
+            late = Lock::take(&instance).ok();
+        }
+        locked || late.is_some()
+    }
 }
 
 /// The control socket; without it the proxy runs all the same.
@@ -373,6 +386,7 @@ impl Proxy {
         let bell = shared.cell.load().bell.clone();
         tasks.spawn(hold::conduct(Arc::clone(&clerk.queue.line), bell));
         tasks.spawn_local(clerk::work(clerk, reached(phase.subscribe(), Phase::Draining)));
+        tasks.spawn(store.clone().look_for_disk());
         tasks.spawn(history::keep(store, heard));
         let keeper = upkeep.start(&mut tasks, &shared, &control);
         let crew = Arc::new(crew);

@@ -38,6 +38,12 @@ impl Signals {
     }
 }
 
+/// A file that has grown to its limit fails to be written; it does not end the process (SIGXFSZ).
+pub(super) fn refuse_large_files() {
+    // Once it is received its default action is off for good. Where it cannot be, there is no such limit.
+    drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())));
+}
+
 async fn received(signal: &mut Signal) {
     if signal.recv().await.is_none() {
         std::future::pending::<()>().await;

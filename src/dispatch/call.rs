@@ -100,14 +100,17 @@ impl Call {
         target.map(Uri::from).unwrap_or_default()
     }
 
+    /// The client's headers that are forwarded; its credential only where that is the endpoint's `own`.
+    pub fn upward(&self, own: bool) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let named = named_by_connection(&self.headers);
+        self.headers.iter().filter(move |(name, _)| !stays_down(name, own) && !named.contains(name))
+    }
+
     fn headers_for(&self, endpoint: &Endpoint) -> HeaderMap {
         let own = matches!(endpoint.credential, Credential::Passthrough);
-        let named = named_by_connection(&self.headers);
         let mut headers = HeaderMap::with_capacity(self.headers.len() + endpoint.headers.len() + 1);
-        for (name, value) in &self.headers {
-            if !stays_down(name, own) && !named.contains(name) {
-                headers.append(name, value.clone());
-            }
+        for (name, value) in self.upward(own) {
+            headers.append(name, value.clone());
         }
         join_cookies(&mut headers);
         if let Credential::Header(name, value) = &endpoint.credential {

@@ -5,8 +5,9 @@
 //!
 //! Invariants:
 //! - an entry is tried by one at a time: whoever holds its [`Claim`];
-//! - a claim that is dropped, because its client left, puts the entry back where it was;
-//! - an answer is handed out once.
+//! - a claim that is dropped puts the entry back where it was;
+//! - who comes while an entry is tried is attached to that try, and told how it ended;
+//! - an answer is handed out once, and to all who were attached when it came.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -52,8 +53,8 @@ struct Slot {
 #[derive(Debug)]
 enum Standing {
     Waiting(Moment),
-    /// Its end is told by being dropped.
-    Running(watch::Sender<()>),
+    /// Those who are attached hold the other end.
+    Running(watch::Sender<End>),
     Done {
         at: Moment,
         handed: bool,
@@ -61,6 +62,18 @@ enum Standing {
         answer: Option<Arc<Answer>>,
     },
     Dead,
+}
+
+/// How a try ended, as those are told who are attached to it. A sender that is dropped while it is open: it came to nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) enum End {
+    /// It has not.
+    #[default]
+    Open,
+    /// With this answer, which is theirs too.
+    Answered(Arc<Answer>),
+    /// A client's own try was in vain, and its entry waits on: so do theirs.
+    Kept,
 }
 
 /// An entry that comes into the book.
@@ -83,8 +96,8 @@ pub(super) enum Met {
     Nobody,
     /// An entry that nobody tries: it is its own now.
     Claim(Claim),
-    /// An entry that is being tried; the other end is dropped when that is over.
-    Running(Arc<str>, watch::Receiver<()>),
+    /// An entry that is being tried; it is attached now.
+    Running(Arc<str>, watch::Receiver<End>),
     /// The answer, which is its own now; where it could not be stored, here it is.
     Done(Arc<str>, Option<Arc<Answer>>),
 }
@@ -95,7 +108,7 @@ impl Book {
         self.length.load(Ordering::Relaxed) > 0 && self.lock().sessions.contains_key(session)
     }
 
-    /// Takes in one more.
+    /// Takes in one more, unless it is here.
     pub(super) fn enter(&self, new: New) {
         let New { id, twin, model, state, retries, at, handed } = new;
         let standing = match state {
@@ -104,6 +117,9 @@ impl Book {
             State::Dead => Standing::Dead,
         };
         let mut pages = self.lock();
+        if pages.slots.contains_key(&id) {
+            return;
+        }
         if let Some(twin) = &twin {
             *pages.sessions.entry(Arc::clone(&twin.session)).or_default() += 1;
             pages.twins.insert(twin.clone(), Arc::clone(&id));
@@ -153,6 +169,11 @@ impl Book {
         pages.slots.iter().filter(|(_, slot)| can(slot)).map(|(id, _)| Arc::clone(id)).collect()
     }
 
+    /// The model that an entry asks for.
+    pub(super) fn model(&self, id: &str) -> Option<Arc<str>> {
+        self.lock().slots.get(id)?.model.clone()
+    }
+
     /// What `twin` finds.
     pub(super) fn meet(self: &Arc<Self>, twin: &Twin, now: Moment) -> Met {
         let mut pages = self.lock();
@@ -167,6 +188,13 @@ impl Book {
                 *handed |= mine;
                 met
             }
+        }
+    }
+
+    /// The answer of an entry was handed out.
+    pub(super) fn handed(&self, id: &str) {
+        if let Some(Slot { standing: Standing::Done { handed, answer, .. }, .. }) = self.lock().slots.get_mut(id) {
+            (*handed, *answer) = (true, None);
         }
     }
 
@@ -194,11 +222,11 @@ impl Book {
     }
 
     fn claim(self: &Arc<Self>, pages: &mut Pages, id: &Arc<str>) -> Option<Claim> {
-        let (running, _) = watch::channel(());
-        let before = pages.stand(id, Standing::Running(running))?;
+        let told = watch::Sender::new(End::Open);
+        let before = pages.stand(id, Standing::Running(told.clone()))?;
         let slot = pages.slots.get(id)?;
         let (retries, model) = (slot.retries, slot.model.clone());
-        Some(Claim { book: Arc::clone(self), id: Arc::clone(id), retries, model, before: Some(before) })
+        Some(Claim { book: Arc::clone(self), id: Arc::clone(id), retries, model, told, before: Some(before) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Pages> {
@@ -262,6 +290,7 @@ pub(super) struct Claim {
     pub(super) retries: u32,
     /// Model asked for.
     pub(super) model: Option<Arc<str>>,
+    told: watch::Sender<End>,
     before: Option<Standing>,
 }
 
@@ -269,6 +298,26 @@ impl Claim {
     /// Whether the entry had been given up.
     pub(super) fn was_dead(&self) -> bool {
         matches!(self.before, Some(Standing::Dead))
+    }
+
+    /// Waits for the end of this try, as others do.
+    pub(super) fn attach(&self) -> watch::Receiver<End> {
+        self.told.subscribe()
+    }
+
+    /// Whether somebody waits for its end.
+    pub(super) fn is_attended(&self) -> bool {
+        self.told.receiver_count() > 0
+    }
+
+    /// Until nobody waits for its end any more.
+    pub(super) async fn deserted(&self) {
+        self.told.closed().await;
+    }
+
+    /// Those who are attached are told that the entry waits on.
+    pub(super) fn tell_kept(&self) {
+        self.told.send_replace(End::Kept);
     }
 
     /// It waits until `due`, having used up so many retries.
@@ -281,10 +330,10 @@ impl Claim {
         self.settle(Standing::Dead, retries);
     }
 
-    /// It was answered; `answer` is kept here only where it could not be stored.
-    pub(super) fn done(self, now: Moment, answer: Option<Arc<Answer>>) {
-        let retries = self.retries;
-        self.settle(Standing::Done { at: now, handed: false, answer }, retries);
+    /// It was answered, as those who are attached are told; kept here is the answer only where it could not be `stored`.
+    pub(super) fn done(self, now: Moment, answer: Arc<Answer>, retries: u32, stored: bool) {
+        self.told.send_replace(End::Answered(Arc::clone(&answer)));
+        self.settle(Standing::Done { at: now, handed: false, answer: (!stored).then_some(answer) }, retries);
     }
 
     /// It was answered to a client, or is there no more.
@@ -342,6 +391,7 @@ mod tests {
         let Met::Running(_, running) = book.meet(&twin("s"), at(9)) else { panic!("it is being tried") };
         claim.wait(at(20), 3);
         assert!(running.has_changed().is_err(), "whoever waits for its end is told");
+        assert!(matches!(*running.borrow(), End::Open), "it came to nothing");
         let Met::Claim(claim) = book.meet(&twin("s"), at(9)) else { panic!("a re-send need not wait") };
         assert_eq!(claim.retries, 3);
         assert!(book.next(at(99)).is_none());
@@ -358,10 +408,45 @@ mod tests {
         assert!(dead.next(at(99)).is_none(), "a dead one is tried by nobody but who sends it again");
     }
 
+    fn answer() -> Arc<Answer> {
+        Arc::new(Answer { status: 200, headers: Vec::new(), body: b"{}".to_vec() })
+    }
+
+    #[test]
+    fn all_who_are_attached_get_the_answer_and_nobody_after_them() {
+        let book = book(State::Waiting, at(0));
+        let claim = book.next(at(0)).expect("it is due");
+        assert!(!claim.is_attended());
+        let attach = || match book.meet(&twin("s"), at(1)) {
+            Met::Running(id, end) => (id, end),
+            other => panic!("it is being tried: {other:?}"),
+        };
+        let (first, second) = (attach(), attach());
+        assert!(claim.is_attended());
+        claim.done(at(2), answer(), 3, true);
+        for (id, end) in [first, second] {
+            assert!(matches!(&*end.borrow(), End::Answered(told) if *told == answer()));
+            book.handed(&id);
+        }
+        assert!(matches!(book.meet(&twin("s"), at(3)), Met::Nobody));
+    }
+
+    #[tokio::test]
+    async fn a_try_knows_when_the_last_who_waits_for_it_has_left() {
+        let book = book(State::Waiting, at(0));
+        let claim = book.next(at(0)).expect("it is due");
+        let own = claim.attach();
+        let Met::Running(_, other) = book.meet(&twin("s"), at(1)) else { panic!("it is being tried") };
+        drop(own);
+        assert!(tokio::time::timeout(Duration::from_millis(1), claim.deserted()).await.is_err());
+        drop(other);
+        claim.deserted().await;
+    }
+
     #[test]
     fn an_answer_is_handed_out_once_and_only_while_it_is_fresh() {
         let answered = book(State::Waiting, at(0));
-        answered.next(at(0)).expect("it is due").done(at(100), None);
+        answered.next(at(0)).expect("it is due").done(at(100), answer(), 3, true);
         assert!(matches!(answered.meet(&twin("s"), at(700)), Met::Done(..)));
         assert!(matches!(answered.meet(&twin("s"), at(700)), Met::Nobody));
         assert!(matches!(book(State::Done, at(100)).meet(&twin("s"), at(701)), Met::Nobody), "too old");

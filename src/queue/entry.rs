@@ -2,6 +2,7 @@
 //!
 //! Invariants:
 //! - no credential is stored: headers that may be one stay out, whatever their name is exactly;
+//! - nor is what belongs to the client's connection: only headers that are forwarded are;
 //! - the body is stored as it came, byte for byte.
 
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub(super) fn name() -> Arc<str> {
 pub(super) fn request(call: &Call) -> entries::Request {
     entries::Request {
         target: call.target.to_string(),
-        headers: write(call.headers.iter().filter(|(name, value)| is_kept(name, value))),
+        headers: write(call.upward(false).filter(|(name, value)| is_kept(name, value))),
         body: call.body.pieces().concat(),
     }
 }

@@ -7,9 +7,10 @@
 //!
 //! - [`mod@hold`]: the line in which requests wait, within their own time, for an endpoint that is expected back.
 //! - `shelf`: what still fails is stored, and only then the client is told so; `entry` is what is stored of it.
-//! - [`worker`]: tries it again as `schedule` says, through the same dispatch, behind live requests.
-//! - `reuse`: a request that comes again is known by its `twin`, takes its entry over, waits for the try that is under way,
-//!   or gets the answer in its `form`. The `book` knows who tries what: nothing is paid for twice.
+//! - [`worker`]: tries it again as `schedule` says, through the same dispatch, behind live requests; [`hindrance`] is what
+//!   keeps it from doing so.
+//! - `reuse`: a request that comes again is known by its `twin`, takes its entry over (`resend`), waits for the try that is
+//!   under way, or gets the answer in its `form`. The `book` knows who tries what: nothing is paid for twice.
 //!
 //! Nothing is sent to the client while its request waits, unless the file asks for `pings`: the answer keeps its status and
 //! its headers.
@@ -17,13 +18,18 @@
 mod book;
 mod entry;
 mod form;
+pub mod hindrance;
 pub mod hold;
 mod pings;
+mod resend;
 mod reuse;
 mod schedule;
 mod shelf;
 mod twin;
 pub mod worker;
+
+#[cfg(test)]
+mod outage_tests;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -154,8 +160,8 @@ pub async fn answer(
 
 /// The same for a message; `waiting` follows whether it waits in line.
 async fn settle(
-    queue: &Queue,
-    worker: &Worker,
+    queue: &Arc<Queue>,
+    worker: &Rc<Worker>,
     snapshot: Arc<Snapshot>,
     call: Call,
     journal: Journal,
@@ -163,24 +169,21 @@ async fn settle(
 ) -> Response<Body> {
     let config = Arc::clone(&snapshot.config);
     let known = config.queue.reuse && call.session.as_deref().is_some_and(|session| queue.shelf.book.knows(session));
-    let reunion = match known.then(|| twin(&call, journal.record.client.as_ref())).flatten() {
+    if let Some(twin) = known.then(|| twin(&call, journal.record.client.as_ref())).flatten() {
+        waiting.set(true);
         // Boxed, as all that is large and rare: every request has room for this future.
-        Some(twin) => Box::pin(reunite(&queue.shelf, &twin, &call)).await,
-        None => Reunion::Alone,
-    };
-    let claim = match reunion {
-        Reunion::Answer(response) => return journal.close(response, "ok"),
-        Reunion::Mine(claim) => Some(claim),
-        Reunion::Alone => None,
-    };
-    match hold(queue, worker, snapshot, call, journal, waiting).await {
-        Ok(response) => {
-            if let Some(claim) = claim.filter(|_| response.status().is_success()) {
-                Box::pin(queue.shelf.answered_live(claim)).await;
+        match Box::pin(reunite(&queue.shelf, &twin, &call)).await {
+            Reunion::Answer(response) => return journal.close(response, "ok"),
+            Reunion::Kept(id) => return Unanswered::untried(worker, snapshot, call, journal).farewell_queued(&id),
+            Reunion::Mine(claim) => {
+                return Box::pin(resend::answer(queue, worker, snapshot, call, journal, claim)).await;
             }
-            response
+            Reunion::Alone => waiting.set(false),
         }
-        Err(unanswered) => Box::pin(keep(&queue.shelf, unanswered, claim, &config)).await,
+    }
+    match hold(queue, worker, snapshot, call, journal, waiting).await {
+        Ok(response) => response,
+        Err(unanswered) => Box::pin(keep(&queue.shelf, unanswered, None, &config)).await,
     }
 }
 
@@ -218,16 +221,24 @@ async fn hold<'a>(
 /// Keeps a request that nobody could answer, where that is worth it, and says goodbye.
 async fn keep(shelf: &Shelf, unanswered: Unanswered<'_>, claim: Option<Claim>, config: &Config) -> Response<Body> {
     if !config.queue.enabled || !unanswered.may_pass() {
+        if let Some(claim) = claim {
+            shelf.put_back(claim);
+        }
         return unanswered.farewell();
     }
-    if let Some(claim) = claim {
-        return match shelf.keep_on(claim, unanswered.attempts(), &config.queue).await {
-            Some(id) => unanswered.farewell_queued(&id),
-            None => unanswered.farewell(),
-        };
-    }
-    let twin = twin(unanswered.call(), unanswered.client());
-    match shelf.keep(&unanswered, twin, &config.queue).await {
+    let kept_on = match claim {
+        Some(claim) => shelf.keep_on(claim, unanswered.attempts(), &config.queue).await,
+        None => Ok(None),
+    };
+    let kept = match kept_on {
+        Ok(None) => {
+            let twin = twin(unanswered.call(), unanswered.client());
+            shelf.keep(&unanswered, twin, &config.queue).await
+        }
+        Ok(Some(id)) => Ok(id),
+        Err(refusal) => Err(refusal),
+    };
+    match kept {
         Ok(id) => unanswered.farewell_queued(&id),
         Err(refusal) => {
             let mut response = unanswered.farewell();

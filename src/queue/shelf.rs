@@ -2,10 +2,12 @@
 //!
 //! Invariants:
 //! - what a client is told to be queued is on disk, and what was paid for is on disk before it is called done;
-//! - a store that fails refuses new entries and loses no old one: what it knows already stays in the book.
+//! - a store that fails refuses new entries and loses no old one: what it knows already stays in the book;
+//! - what it could not write of entries it has is a debt, paid as soon as it can write again.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::book::{Book, Claim, New};
@@ -15,11 +17,13 @@ use super::{Refusal, entry};
 use crate::config::model::Queue as Config;
 use crate::dispatch::unanswered::Unanswered;
 use crate::store::entries::{self, Added, Answer, Bounds, Entry, Outcome, State};
-use crate::store::{Failure, Store};
+use crate::store::{Failure, Store, Tx};
 use crate::telemetry::event::AttemptRecord;
 use crate::telemetry::{Event, Events};
 use crate::time::{Clocks, Moment, unix_ms};
 
+/// Debts that are kept. They are of seconds in which a disk does not answer.
+const DEBTS: usize = 4096;
 /// How long a lease lasts without being renewed.
 const LEASE: Duration = Duration::from_mins(2);
 
@@ -32,6 +36,25 @@ pub(super) struct Shelf {
     /// This process, among those that have held leases.
     lease: String,
     refused: AtomicU64,
+    debts: Mutex<HashMap<Arc<str>, Debt>>,
+}
+
+/// What is to be written of an entry, since it could not be when it happened.
+#[derive(Clone, Debug)]
+enum Debt {
+    /// Nobody was told that it is kept: if it was written all the same, it goes.
+    Refused,
+    /// It was answered; here is the answer, unless a client has it.
+    Done { retries: u32, answer: Option<Arc<Answer>> },
+}
+
+impl Debt {
+    fn pay(&self, tx: &Tx<'_>, id: &str, now: i64) -> Result<(), Failure> {
+        match self {
+            Self::Refused => entries::remove(tx, id).map(drop),
+            Self::Done { retries, answer } => entries::done(tx, id, *retries, answer.as_deref(), now).map(drop),
+        }
+    }
 }
 
 impl Shelf {
@@ -43,6 +66,7 @@ impl Shelf {
             events,
             lease: format!("{}-{}", std::process::id(), entry::name()),
             refused: AtomicU64::new(0),
+            debts: Mutex::default(),
         };
         if let Err(error) = shelf.load().await {
             tracing::error!(%error, "what is queued cannot be read; it is left as it is");
@@ -50,10 +74,46 @@ impl Shelf {
         shelf
     }
 
+    /// Takes up what is on a disk that could not be written before, and pays what is owed to it.
+    pub(super) async fn resume(&self) {
+        if let Err(error) = self.load().await {
+            tracing::error!(%error, "what is queued cannot be read; it is left as it is");
+        }
+        self.pay().await;
+    }
+
+    /// Writes what could not be written when it happened; what fails again is owed on.
+    pub(super) async fn pay(&self) {
+        let owed = std::mem::take(&mut *self.debts());
+        if owed.is_empty() {
+            return;
+        }
+        let (paid, now) = (owed.clone(), unix_ms(SystemTime::now()));
+        let pay = move |tx: &Tx<'_>| paid.iter().try_for_each(|(id, debt)| debt.pay(tx, id, now));
+        if self.store.write(pay).await.is_err() {
+            let mut debts = self.debts();
+            for (id, debt) in owed {
+                debts.entry(id).or_insert(debt);
+            }
+        }
+    }
+
+    fn owe(&self, id: &Arc<str>, debt: Debt) {
+        let mut debts = self.debts();
+        if debts.len() < DEBTS || debts.contains_key(id) {
+            debts.insert(Arc::clone(id), debt);
+        }
+    }
+
+    fn debts(&self) -> MutexGuard<'_, HashMap<Arc<str>, Debt>> {
+        self.debts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn load(&self) -> Result<(), Failure> {
         let now = unix_ms(SystemTime::now());
         // Only a state that lasts has something to take back.
-        drop(self.store.write(move |tx| entries::void_leases(tx, now)).await);
+        let own = self.lease.clone();
+        drop(self.store.write(move |tx| entries::void_leases(tx, &own, now)).await);
         let clocks = Clocks::now();
         for entry in self.store.read(|view| entries::list(view, None, u32::MAX)).await? {
             self.book.enter(known(&entry, clocks));
@@ -107,7 +167,8 @@ impl Shelf {
             Ok(Added::FullOfEntries) => Refusal::Entries,
             Ok(Added::FullOfBytes) => Refusal::Bytes,
             Err(error) => {
-                // A late one may be written all the same: nobody was told of it, so it is taken back.
+                // It may be written all the same: nobody was told of it, so it is taken back.
+                self.owe(id, Debt::Refused);
                 let id = Arc::clone(id);
                 self.store.note(move |tx| entries::remove(tx, &id).map(drop));
                 tracing::warn!(%error, "a request could not be queued");
@@ -123,20 +184,47 @@ impl Shelf {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// A re-send of a kept request failed too: its entry waits on, also if it had been given up. Whether it is kept.
-    pub(super) async fn keep_on(&self, claim: Claim, attempts: &[AttemptRecord], config: &Config) -> Option<Arc<str>> {
-        let id = Arc::clone(&claim.id);
-        if !claim.was_dead() {
-            // Dropping the claim puts it back where it was, which is on disk.
-            return Some(id);
+    /// A re-send of a kept request failed too: its entry waits on, also if it had been given up. Its name, unless it is not
+    /// kept any more; or why it cannot be kept on.
+    pub(super) async fn keep_on(
+        &self,
+        claim: Claim,
+        attempts: &[AttemptRecord],
+        config: &Config,
+    ) -> Result<Option<Arc<str>>, Refusal> {
+        let (id, clocks) = (Arc::clone(&claim.id), Clocks::now());
+        let name = Arc::clone(&id);
+        let kept = if claim.was_dead() {
+            let due = clocks.moment.after(schedule::pause(config, 0, fastrand::f64()));
+            let outcome = self.outcome(&id, State::Waiting, 0, reason(attempts), clocks.time_at(due), attempts).await;
+            let now = unix_ms(clocks.time);
+            let kept = self.store.write(move |tx| entries::failed(tx, &name, &outcome, now)).await;
+            kept.map(|kept| kept.then_some(Some(due)))
+        } else {
+            let kept = self.store.write(move |tx| entries::put_back(tx, &name, State::Waiting, None)).await;
+            // It is on disk already: what cannot be written now is not needed.
+            Ok(kept.unwrap_or(true).then_some(None))
+        };
+        match kept {
+            Ok(Some(due)) => {
+                claim.tell_kept();
+                if let Some(due) = due {
+                    claim.wait(due, 0);
+                }
+                Ok(Some(id))
+            }
+            // Somebody has taken it out.
+            Ok(None) => {
+                claim.gone();
+                Ok(None)
+            }
+            Err(error) => {
+                tracing::warn!(%error, id = &*id, "a request that had been given up could not be queued again");
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                self.put_back(claim);
+                Err(Refusal::Storage)
+            }
         }
-        let clocks = Clocks::now();
-        let due = clocks.moment.after(schedule::pause(config, 0, fastrand::f64()));
-        let outcome = self.outcome(&id, State::Waiting, 0, reason(attempts), clocks.time_at(due), attempts).await;
-        let (name, now) = (Arc::clone(&id), unix_ms(clocks.time));
-        self.store.write(move |tx| entries::failed(tx, &name, &outcome, now)).await.ok()?;
-        claim.wait(due, 0);
-        Some(id)
     }
 
     /// A client was answered: its entry has done its duty.
@@ -145,16 +233,30 @@ impl Shelf {
         let done = self.store.write(move |tx| entries::done(tx, &id, retries, None, now)).await;
         if let Err(error) = done {
             tracing::warn!(%error, id = &*claim.id, "an answered request could not be marked done");
+            self.owe(&claim.id, Debt::Done { retries, answer: None });
         }
         self.events.tell(Event::QueueDone { id: claim.id.to_string() });
         claim.gone();
     }
 
-    /// What was sent, and the entry is noted as being tried.
-    pub(super) async fn take(&self, claim: &Claim) -> Result<Option<entries::Request>, Failure> {
+    /// The entry is noted as being tried.
+    pub(super) fn begin(&self, claim: &Claim) {
         let (id, lease) = (Arc::clone(&claim.id), self.lease.clone());
         let until = unix_ms(SystemTime::now() + LEASE);
         self.store.note(move |tx| entries::lease(tx, &id, &lease, until));
+    }
+
+    /// Nothing came of a try that was begun: its entry stands where it stood.
+    pub(super) fn put_back(&self, claim: Claim) {
+        let state = if claim.was_dead() { State::Dead } else { State::Waiting };
+        let id = Arc::clone(&claim.id);
+        self.store.note(move |tx| entries::put_back(tx, &id, state, None).map(drop));
+        drop(claim);
+    }
+
+    /// What was sent, and the entry is noted as being tried.
+    pub(super) async fn take(&self, claim: &Claim) -> Result<Option<entries::Request>, Failure> {
+        self.begin(claim);
         let id = Arc::clone(&claim.id);
         self.store.read(move |view| entries::request(view, &id)).await
     }
@@ -165,18 +267,18 @@ impl Shelf {
         self.store.note(move |tx| entries::renew(tx, &lease, until));
     }
 
-    /// An answer came: it is on disk before the entry is called done, and else kept in memory: it is paid for.
-    pub(super) async fn answered(&self, claim: Claim, answer: Answer) {
+    /// An answer came, with so many retries used up: it is on disk before the entry is called done, and else kept in
+    /// memory: it is paid for.
+    pub(super) async fn answered(&self, claim: Claim, answer: Answer, retries: u32) {
         let (id, now, answer) = (Arc::clone(&claim.id), unix_ms(SystemTime::now()), Arc::new(answer));
-        let (retries, stored) = (claim.retries + 1, Arc::clone(&answer));
-        let name = Arc::clone(&id);
-        let done = self.store.write(move |tx| entries::done(tx, &name, retries, Some(&stored), now)).await;
-        let unstored = done.is_err().then_some(answer);
-        if let Err(error) = done {
+        let (name, kept) = (Arc::clone(&id), Arc::clone(&answer));
+        let done = self.store.write(move |tx| entries::done(tx, &name, retries, Some(&kept), now)).await;
+        if let Err(error) = &done {
             tracing::warn!(%error, id = &*id, "an answer could not be stored; it is kept in memory");
+            self.owe(&id, Debt::Done { retries, answer: Some(Arc::clone(&answer)) });
         }
         self.events.tell(Event::QueueDone { id: id.to_string() });
-        claim.done(Moment::now(), unstored);
+        claim.done(Moment::now(), answer, retries, done.is_ok());
     }
 
     /// A retry failed; `tried`: at an endpoint that was not in doubt.
@@ -196,7 +298,7 @@ impl Shelf {
         };
         let outcome = self.outcome(&id, state, used, why.clone(), clocks.time_at(due), attempts).await;
         let (name, now) = (Arc::clone(&id), unix_ms(clocks.time));
-        self.store.note(move |tx| entries::failed(tx, &name, &outcome, now));
+        self.store.note(move |tx| entries::failed(tx, &name, &outcome, now).map(drop));
         match next {
             Next::Again(..) => claim.wait(due, used),
             Next::Dead(_) => self.dead(claim, used, why),
@@ -207,7 +309,7 @@ impl Shelf {
     pub(super) async fn refused_upstream(&self, claim: Claim, attempts: &[AttemptRecord], why: String) {
         let (id, used, now) = (Arc::clone(&claim.id), claim.retries + 1, SystemTime::now());
         let outcome = self.outcome(&id, State::Dead, used, why.clone(), now, attempts).await;
-        self.store.note(move |tx| entries::failed(tx, &id, &outcome, unix_ms(now)));
+        self.store.note(move |tx| entries::failed(tx, &id, &outcome, unix_ms(now)).map(drop));
         self.dead(claim, used, why);
     }
 
@@ -220,6 +322,14 @@ impl Shelf {
     pub(super) fn postpone(claim: Claim, wait: Duration) {
         let retries = claim.retries;
         claim.wait(Moment::now().after(wait), retries);
+    }
+
+    /// The same for one whose try was begun.
+    pub(super) fn put_off(&self, claim: Claim, wait: Duration) {
+        let (id, clocks) = (Arc::clone(&claim.id), Clocks::now());
+        let due = unix_ms(clocks.time_at(clocks.moment.after(wait)));
+        self.store.note(move |tx| entries::put_back(tx, &id, State::Waiting, Some(due)).map(drop));
+        Self::postpone(claim, wait);
     }
 
     async fn outcome(
@@ -239,15 +349,23 @@ impl Shelf {
     }
 
     /// The answer of an entry, to be handed out.
-    pub(super) async fn hand_out(&self, id: &Arc<str>, unstored: Option<Arc<Answer>>) -> Option<Answer> {
-        let now = unix_ms(SystemTime::now());
-        let name = Arc::clone(id);
-        self.store.note(move |tx| entries::handed(tx, &name, now));
+    pub(super) async fn hand_out(&self, id: &Arc<str>, unstored: Option<Arc<Answer>>) -> Option<Arc<Answer>> {
+        self.handed(id);
         let name = Arc::clone(id);
         match unstored {
-            Some(answer) => Some(Arc::unwrap_or_clone(answer)),
-            None => self.store.read(move |view| entries::answer(view, &name)).await.ok().flatten(),
+            Some(answer) => Some(answer),
+            None => self.store.read(move |view| entries::answer(view, &name)).await.ok().flatten().map(Arc::new),
         }
+    }
+
+    /// The answer of an entry goes to a client.
+    pub(super) fn handed(&self, id: &Arc<str>) {
+        let (name, now) = (Arc::clone(id), unix_ms(SystemTime::now()));
+        self.book.handed(id);
+        if let Some(Debt::Done { answer, .. }) = self.debts().get_mut(id) {
+            *answer = None;
+        }
+        self.store.note(move |tx| entries::handed(tx, &name, now));
     }
 
     /// Takes out what was done or given up longer ago than the file keeps it.

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::{BodyExt as _, Limited};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout};
 
 use super::book::Claim;
+use super::hindrance::YIELD;
 use super::schedule::postponed;
 use super::shelf::{Shelf, reason};
 use super::{Queue, entry};
@@ -31,19 +33,15 @@ use crate::snapshot::Snapshot;
 use crate::store::entries::{Answer, Request};
 use crate::telemetry::event::RequestRecord;
 use crate::time::Moment;
-use crate::upstream::eligible::{Ask, can_take, soonest_return};
-use crate::upstream::endpoint::Credential;
 
 /// Entries that are tried at once.
 const TOGETHER: usize = 4;
 /// How often leases are renewed and old entries looked for.
 const TICK: Duration = Duration::from_secs(30);
-/// While live requests take up the room, or memory is short, entries wait so long.
-const YIELD: Duration = Duration::from_secs(1);
 /// The longest a try may take, its answer included.
-const LONGEST: Duration = Duration::from_hours(1);
+pub(super) const LONGEST: Duration = Duration::from_hours(1);
 /// The largest answer that is kept.
-const LARGEST: usize = 32 * 1024 * 1024;
+pub(super) const LARGEST: usize = 32 * 1024 * 1024;
 
 /// What the task needs.
 pub struct Clerk {
@@ -61,6 +59,8 @@ pub struct Clerk {
 pub async fn work(clerk: Clerk, stop: impl Future<Output = ()>) {
     let (clerk, mut tries, mut tick) = (Rc::new(clerk), JoinSet::new(), interval(TICK));
     let (mut stop, mut stopped) = (std::pin::pin!(stop), false);
+    let mut standing = clerk.queue.shelf.store.standing();
+    standing.mark_unchanged();
     loop {
         let room = !stopped && tries.len() < TOGETHER;
         tokio::select! {
@@ -70,6 +70,11 @@ pub async fn work(clerk: Clerk, stop: impl Future<Output = ()>) {
                 if let Err(error) = ended {
                     tracing::error!(%error, "the try of a queued request ended badly");
                 }
+            }
+            Ok(()) = standing.changed() => {
+                // Not while it is borrowed: the writer waits for that.
+                let good = standing.borrow_and_update().is_good();
+                clerk.follow_store(good).await;
             }
             _ = tick.tick() => clerk.tidy().await,
         }
@@ -82,27 +87,10 @@ impl Clerk {
         let now = Moment::now();
         let Some(claim) = self.queue.shelf.book.next(now) else { return };
         let snapshot = self.worker.shared.cell.load();
-        match self.hindrance(&claim, &snapshot, now) {
-            Some(wait) => Shelf::postpone(claim, wait),
+        match self.queue.hindrance(claim.model.as_deref(), &snapshot, &self.in_flight, now) {
+            Some(hindrance) => Shelf::postpone(claim, hindrance.wait),
             None => drop(tries.spawn_local(Rc::clone(self).attempt(claim, snapshot))),
         }
-    }
-
-    /// How long to wait where this entry is not to be tried now.
-    fn hindrance(&self, claim: &Claim, snapshot: &Snapshot, now: Moment) -> Option<Duration> {
-        let limits = &snapshot.config.server.limits;
-        if !snapshot.config.queue.enabled {
-            return Some(postponed(None));
-        }
-        if !self.queue.line.is_empty() || self.in_flight.used() * 2 > u64::from(limits.in_flight) {
-            return Some(YIELD);
-        }
-        let ask = Ask::model(claim.model.as_deref());
-        let own = || snapshot.endpoints().filter(|endpoint| !matches!(endpoint.credential, Credential::Passthrough));
-        if own().any(|endpoint| can_take(endpoint, &ask, now).is_ok()) {
-            return None;
-        }
-        Some(postponed(soonest_return(own(), &ask, now).map(|at| at.since(now))))
     }
 
     async fn attempt(self: Rc<Self>, claim: Claim, snapshot: Arc<Snapshot>) {
@@ -112,13 +100,13 @@ impl Clerk {
             Ok(None) => return claim.gone(),
             Err(error) => {
                 tracing::warn!(%error, id = &*claim.id, "a queued request cannot be read now");
-                return Shelf::postpone(claim, postponed(None));
+                return kept.put_off(claim, postponed(None));
             }
         };
         let most = snapshot.config.server.limits.buffered.bytes();
         match self.buffered.try_take(request.body.len() as u64, most) {
             Some(room) => self.send(claim, request, room, snapshot).await,
-            None => Shelf::postpone(claim, YIELD),
+            None => kept.put_off(claim, YIELD),
         }
     }
 
@@ -143,7 +131,10 @@ impl Clerk {
             Ok(collect(response).await)
         };
         match timeout(LONGEST, tried).await {
-            Ok(Ok(Ok(answer))) if (200..300).contains(&answer.status) => kept.answered(claim, answer).await,
+            Ok(Ok(Ok(answer))) if (200..300).contains(&answer.status) => {
+                let used = claim.retries + 1;
+                kept.answered(claim, answer, used).await;
+            }
             Ok(Ok(Ok(answer))) => {
                 kept.refused_upstream(claim, &[], format!("refused with status {}", answer.status)).await;
             }
@@ -160,14 +151,22 @@ impl Clerk {
         // It is told in the log as any other.
         drop(unanswered.farewell());
         if attempts.is_empty() {
-            return Shelf::postpone(claim, postponed(soonest));
+            return self.queue.shelf.put_off(claim, postponed(soonest));
         }
         self.queue.shelf.failed(claim, &attempts, reason(&attempts), tried, config).await;
+    }
+
+    /// A disk that can be written again has what it had, and gets what it missed.
+    async fn follow_store(&self, good: bool) {
+        if good {
+            self.queue.shelf.resume().await;
+        }
     }
 
     async fn tidy(&self) {
         let snapshot = self.worker.shared.cell.load();
         self.queue.shelf.renew();
+        self.queue.shelf.pay().await;
         self.queue.shelf.expire(snapshot.config.queue.keep.get()).await;
         self.worker.client.idle_sweep();
     }
@@ -176,9 +175,14 @@ impl Clerk {
 /// The whole answer, in clear; or why it is none.
 async fn collect(response: Response<Body>) -> Result<Answer, String> {
     let (head, body) = response.into_parts();
-    let mut headers = head.headers;
     let body = Limited::new(body, LARGEST).collect().await.map_err(|error| error.to_string())?.to_bytes();
-    let body = clear(&mut headers, body.into())?;
+    whole(head, body.into())
+}
+
+/// An answer as it is kept, in clear; or why it is none.
+pub(super) fn whole(head: Parts, body: Vec<u8>) -> Result<Answer, String> {
+    let mut headers = head.headers;
+    let body = clear(&mut headers, body)?;
     let events = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     if events.starts_with(b"text/event-stream") {
         let mut scanner = Scanner::default();

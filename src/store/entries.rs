@@ -204,6 +204,8 @@ pub struct Statistics {
     pub bytes: u64,
     /// When an entry last changed.
     pub updated: Option<i64>,
+    /// When the one that has been waiting longest came, being tried or not.
+    pub oldest: Option<i64>,
 }
 
 const COLUMNS: &str = "id, state, retries, reason, enqueued, updated, due, client, session, fingerprint, model, stream, \
@@ -255,6 +257,13 @@ pub fn lease(tx: &Tx<'_>, id: &str, lease: &str, until: i64) -> Result<(), Failu
     Ok(())
 }
 
+/// A try came to nothing: the entry is `state` again, due as before or at `due`.
+pub fn put_back(tx: &Tx<'_>, id: &str, state: State, due: Option<i64>) -> Result<bool, Failure> {
+    let update = "UPDATE entries SET state = ?2, due = coalesce(?3, due), lease = NULL, leased_until = NULL
+        WHERE id = ?1 AND state <> 'done'";
+    Ok(tx.connection.execute(update, params![id, state.as_str(), due])? > 0)
+}
+
 /// The process `lease` is still there.
 pub fn renew(tx: &Tx<'_>, lease: &str, until: i64) -> Result<(), Failure> {
     tx.connection.execute(
@@ -264,15 +273,15 @@ pub fn renew(tx: &Tx<'_>, lease: &str, until: i64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes back what earlier processes were trying: they are gone. Says how many those were.
-pub fn void_leases(tx: &Tx<'_>, now: i64) -> Result<usize, Failure> {
+/// Takes back what other processes than `own` were trying: they are gone. Says how many those were.
+pub fn void_leases(tx: &Tx<'_>, own: &str, now: i64) -> Result<usize, Failure> {
     let update = "UPDATE entries SET state = 'waiting', due = ?1, updated = ?1, lease = NULL, leased_until = NULL
-        WHERE state = 'running'";
-    Ok(tx.connection.execute(update, [now])?)
+        WHERE state = 'running' AND lease IS NOT ?2";
+    Ok(tx.connection.execute(update, params![now, own])?)
 }
 
-/// An entry was tried in vain.
-pub fn failed(tx: &Tx<'_>, id: &str, outcome: &Outcome, now: i64) -> Result<(), Failure> {
+/// An entry was tried in vain. Whether it was there and not done.
+pub fn failed(tx: &Tx<'_>, id: &str, outcome: &Outcome, now: i64) -> Result<bool, Failure> {
     let Outcome { state, retries, reason, due, attempts } = outcome;
     let before: Option<u32> =
         tx.connection.query_row("SELECT retries FROM entries WHERE id = ?1", [id], |row| row.get(0)).optional()?;
@@ -285,11 +294,13 @@ pub fn failed(tx: &Tx<'_>, id: &str, outcome: &Outcome, now: i64) -> Result<(), 
     if changed > 0 && *state == State::Dead {
         count_up(tx, "failed")?;
     }
-    Ok(())
+    Ok(changed > 0)
 }
 
 /// An entry was answered; by a live request, where there is no answer to keep. Whether it was there and not done.
 pub fn done(tx: &Tx<'_>, id: &str, retries: u32, answer: Option<&Answer>, now: i64) -> Result<bool, Failure> {
+    let tried = "SELECT retries < ?2 FROM entries WHERE id = ?1";
+    let tried = tx.connection.query_row(tried, params![id, retries], |row| row.get(0)).optional()?.unwrap_or(false);
     let bytes = answer.map_or(0, |answer| answer.body.len() + answer.headers.len());
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     let update =
@@ -304,7 +315,7 @@ pub fn done(tx: &Tx<'_>, id: &str, retries: u32, answer: Option<&Answer>, now: i
     let changed = tx.connection.execute(update, params![id, retries, reason, now, bytes, status, headers, body])? > 0;
     if changed {
         count_up(tx, "succeeded")?;
-        if answer.is_some() {
+        if tried {
             count_up(tx, "retried")?;
         }
     }
@@ -386,8 +397,9 @@ pub fn statistics(view: &View<'_>) -> Result<Statistics, Failure> {
             _ => {}
         }
     }
-    let mut kept =
-        view.connection.prepare("SELECT state, count(*), sum(bytes), max(updated) FROM entries GROUP BY state")?;
+    let mut kept = view
+        .connection
+        .prepare("SELECT state, count(*), sum(bytes), max(updated), min(enqueued) FROM entries GROUP BY state")?;
     let mut rows = kept.query([])?;
     while let Some(row) = rows.next()? {
         let state = state(row.get(0)?)?;
@@ -395,6 +407,10 @@ pub fn statistics(view: &View<'_>) -> Result<Statistics, Failure> {
         statistics.by_state[at] = number(row, 1)?;
         statistics.bytes += number(row, 2)?;
         statistics.updated = statistics.updated.max(row.get(3)?);
+        if matches!(state, State::Waiting | State::Running) {
+            let came: Option<i64> = row.get(4)?;
+            statistics.oldest = statistics.oldest.into_iter().chain(came).min();
+        }
     }
     Ok(statistics)
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 /// Why the state cannot be used; the proxy does not start over it.
 #[derive(Debug)]
@@ -48,6 +48,8 @@ pub enum Failure {
     Disk(Arc<str>),
     /// The disk is full.
     Full,
+    /// The disk refuses to be written, for want of a quota for example; what was written before is as it was.
+    Unwritten(Arc<str>),
     /// Another program keeps the database locked.
     Busy,
     /// The statement itself failed: a bug.
@@ -61,7 +63,7 @@ pub enum Failure {
 impl Failure {
     /// Whether the storage failed, and not the job alone.
     pub(super) fn is_of_the_storage(&self) -> bool {
-        matches!(self, Self::Disk(_) | Self::Full | Self::Busy)
+        matches!(self, Self::Disk(_) | Self::Full | Self::Unwritten(_) | Self::Busy)
     }
 }
 
@@ -72,6 +74,7 @@ impl fmt::Display for Failure {
             Self::Memory(why) => write!(f, "state is in memory only: {why}"),
             Self::Disk(why) => write!(f, "state is read-only until a restart: {why}"),
             Self::Full => f.write_str("the disk is full"),
+            Self::Unwritten(why) => write!(f, "the disk refuses to be written: {why}"),
             Self::Busy => f.write_str("another program keeps the state locked"),
             Self::Statement(why) => write!(f, "state: {why}"),
             Self::Panicked => f.write_str("writing state failed by a bug of qcc; the log says where"),
@@ -82,12 +85,21 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// Whether a write failed, or the making of room for one.
+const fn is_write(code: i32) -> bool {
+    matches!(code, ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_TRUNCATE | ffi::SQLITE_IOERR_SHMSIZE)
+}
+
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         use ErrorCode as Code;
         let why = || error.to_string().into();
         match error.sqlite_error_code() {
             Some(Code::DiskFull) => Self::Full,
+            // A write that is refused leaves nothing in doubt, unlike a sync that fails.
+            Some(Code::SystemIoFailure) if error.sqlite_error().is_some_and(|error| is_write(error.extended_code)) => {
+                Self::Unwritten(why())
+            }
             Some(Code::DatabaseBusy | Code::DatabaseLocked | Code::FileLockingProtocolFailed) => Self::Busy,
             Some(
                 Code::SystemIoFailure

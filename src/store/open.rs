@@ -8,7 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::{Failure, OpenError};
-use super::reader::Reads;
+use super::reader::{Reader, Reads};
 use super::schema::{self, Found};
 use super::standing::Standing;
 use super::{FILE, PATIENCE, place};
@@ -59,14 +59,19 @@ pub(super) fn on_disk(state: &Path) -> Result<Opened, Trouble> {
     Ok(reads)
 }
 
-/// A database that ends with the process.
-pub(super) fn in_memory(why: &str) -> Result<Opened, OpenError> {
+/// A database that ends with the process; it begins with what can be read in the directory `state`.
+pub(super) fn in_memory(why: &str, state: Option<&Path>) -> Result<Opened, OpenError> {
     let open = || {
         let mut connection = Connection::open_in_memory()?;
         tables(&mut connection)?;
         Ok(connection)
     };
     let connection = open().map_err(|error: rusqlite::Error| OpenError::Memory(error.into()))?;
+    if let Some(Ok(Some(kept))) = state.map(Reader::open)
+        && let Err(error) = kept.copy_into(&connection)
+    {
+        tracing::warn!(%error, "what an earlier process kept cannot be read");
+    }
     Ok(Opened { connection, reads: None, standing: Standing::Memory { why: why.into() } })
 }
 

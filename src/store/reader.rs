@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::Mutex;
 
+use super::copy;
 use super::error::{Failure, OpenError};
 use super::job::View;
 use super::open::beside;
@@ -88,6 +89,11 @@ impl Reader {
     /// Runs `look`.
     pub fn read<T>(&mut self, look: impl FnOnce(&View<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
         consistent(&mut self.connection, look)
+    }
+
+    /// Everything, into a database whose tables are empty.
+    pub(super) fn copy_into(&self, other: &Connection) -> rusqlite::Result<()> {
+        copy::all(&self.connection, other)
     }
 
     /// When the state was last written.

@@ -52,5 +52,10 @@ pub(super) fn make(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         transaction.execute_batch(tables)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION)?;
+    touch(transaction)
+}
+
+/// Writes what is there already: a page, nothing else.
+pub(super) fn touch(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "user_version", VERSION)
 }

@@ -8,12 +8,13 @@ use std::time::SystemTime;
 pub enum Standing {
     /// It does.
     Good,
-    /// From the start: state is in memory only.
+    /// Since the start: state is in memory only.
     Memory {
         /// Why.
         why: Arc<str>,
     },
-    /// The last commit failed. After a full disk the next one tries again; after anything else none does.
+    /// The last commit failed. After a disk that was full or refused to be written the next one tries again; after anything
+    /// else none does.
     ReadOnly {
         /// Why.
         why: Arc<str>,

@@ -1,7 +1,7 @@
 //! The thread that writes: what waits is one transaction.
 
 use std::io;
-use std::sync::mpsc as blocking;
+use std::sync::{Arc, OnceLock, mpsc as blocking};
 use std::thread::ThreadId;
 use std::time::SystemTime;
 
@@ -9,8 +9,12 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, watch};
 
 use super::PATIENCE;
+use super::away::Away;
 use super::error::Failure;
 use super::job::{Job, Tx};
+use super::open::Opened;
+use super::reader::Reads;
+use super::schema;
 use super::standing::Standing;
 
 /// Jobs of one commit, so that the first of them does not wait for the last of too many.
@@ -22,6 +26,16 @@ pub(super) struct Writer {
     connection: Result<Connection, Failure>,
     waiting: mpsc::Receiver<Box<dyn Job>>,
     standing: watch::Sender<Standing>,
+    disk: Disk,
+}
+
+/// The disk, where state was in memory at first.
+#[derive(Debug)]
+pub(super) struct Disk {
+    /// Where to look for it; kept to the end, with the leave to use it.
+    pub(super) away: Option<Away>,
+    /// Where its other connection goes.
+    pub(super) reads: Arc<OnceLock<Reads>>,
 }
 
 impl Writer {
@@ -29,8 +43,9 @@ impl Writer {
         connection: Connection,
         waiting: mpsc::Receiver<Box<dyn Job>>,
         standing: watch::Sender<Standing>,
+        disk: Disk,
     ) -> Self {
-        Self { connection: Ok(connection), waiting, standing }
+        Self { connection: Ok(connection), waiting, standing, disk }
     }
 
     /// Begins; it ends when nobody holds `jobs` any more.
@@ -47,6 +62,7 @@ impl Writer {
     fn run(mut self) {
         let mut batch = Vec::with_capacity(TOGETHER);
         while self.waiting.blocking_recv_many(&mut batch, TOGETHER) > 0 {
+            self.look_for_disk();
             let committed = self.commit(&mut batch);
             self.judge(&committed);
             for job in batch.drain(..) {
@@ -56,11 +72,31 @@ impl Writer {
         }
     }
 
+    /// Goes over to the disk that could not be written at the start.
+    fn look_for_disk(&mut self) {
+        let (Some(away), Ok(memory)) = (&mut self.disk.away, &mut self.connection) else { return };
+        if !matches!(*self.standing.borrow(), Standing::Memory { .. }) {
+            return;
+        }
+        match away.look(memory) {
+            Ok(Opened { connection, reads, standing }) => {
+                *memory = connection;
+                // It is empty as long as state is in memory.
+                drop(reads.map(|reads| self.disk.reads.set(reads)));
+                self.standing.send_replace(standing);
+                tracing::info!("state is on disk from now on");
+            }
+            Err(Some(why)) => drop(self.standing.send_replace(Standing::Memory { why: why.into() })),
+            Err(None) => {}
+        }
+    }
+
     fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
         let memory = matches!(*self.standing.borrow(), Standing::Memory { .. });
+        let doubtful = matches!(*self.standing.borrow(), Standing::ReadOnly { .. });
         let wanted = batch.iter_mut().filter(|job| !(memory && job.durable()));
         match &mut self.connection {
-            Ok(connection) => transact(connection, wanted),
+            Ok(connection) => transact(connection, wanted, doubtful),
             Err(failed) => Err(failed.clone()),
         }
     }
@@ -81,7 +117,7 @@ impl Writer {
                 self.connection = Err(failed.clone());
                 why.clone()
             }
-            Err(full @ Failure::Full) => full.to_string().into(),
+            Err(full @ (Failure::Full | Failure::Unwritten(_))) => full.to_string().into(),
             Err(_) => return,
         };
         self.standing.send_if_modified(|standing| {
@@ -106,9 +142,17 @@ impl Writer {
     }
 }
 
-/// All jobs in one transaction. An error means that none of them was done.
-fn transact<'a>(connection: &mut Connection, jobs: impl Iterator<Item = &'a mut Box<dyn Job>>) -> Result<(), Failure> {
+/// All jobs in one transaction. An error means that none of them was done. A `doubtful` disk has to take something: jobs
+/// may change nothing.
+fn transact<'a>(
+    connection: &mut Connection,
+    jobs: impl Iterator<Item = &'a mut Box<dyn Job>>,
+    doubtful: bool,
+) -> Result<(), Failure> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if doubtful {
+        schema::touch(&transaction)?;
+    }
     for job in jobs.filter(|job| !job.abandoned()) {
         let savepoint = transaction.savepoint()?;
         match job.run(&Tx::new(&savepoint)) {

@@ -11,6 +11,8 @@ mod clients;
 mod completions;
 mod config;
 mod daemon;
+#[cfg(target_os = "linux")]
+mod disk;
 mod edges;
 mod edit;
 mod examples;

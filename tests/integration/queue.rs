@@ -5,8 +5,11 @@ use std::time::Duration;
 use qcc::store::Reader;
 use qcc::store::entries::{self, Entry, State};
 
+use crate::support::client::read_until;
 use crate::support::config::{CANARY, endpoint, in_order, with};
-use crate::support::{Answer, Client, Gate, Proxy, Reply, Request, Setup, Upstream, in_time, messages, profile};
+use crate::support::{
+    Answer, Client, End, Gate, Proxy, Recorded, Reply, Request, Setup, Upstream, in_time, messages, profile,
+};
 
 /// Everything fails at once, and is tried again at once.
 const QUEUE: &str = "queue: { hold: 0s, strategy: fixed, base: 200ms, max_retries: 5 }";
@@ -138,6 +141,193 @@ async fn a_re_send_attaches_to_the_try_that_is_under_way() {
     assert_eq!(upstream.count(), count + 2, "no second call for what was under way");
 }
 
+/// Several re-sends that are waited for together.
+type Asked = tokio::task::JoinSet<Answer>;
+
+/// Sends these, each on a connection of its own, and waits until `in_flight` requests are with the proxy in all.
+async fn ask(proxy: &Proxy, asked: &mut Asked, requests: &[Request], in_flight: usize) {
+    for request in requests {
+        let (address, request) = (proxy.address, request.clone());
+        asked.spawn(async move { Client::h1(address).await.send(&request).await });
+    }
+    let line = format!("qcc_requests_in_flight {in_flight}");
+    in_time(&line, async { while !proxy.metrics().await.lines().any(|found| found == line) {} }).await;
+}
+
+/// A proxy with one waiting entry of session `s`, whose next call upstream is answered behind the gate.
+async fn waiting_behind_a_gate(reply: impl Fn(&Recorded, &Gate) -> Reply + Send + Sync + 'static) -> Parked {
+    let (upstream, gate) = (Upstream::always(failing()).await, Gate::closed());
+    let proxy = start(SLOW, &upstream).await;
+    let id = queued(&proxy.send(&Request::stream().session("s")).await);
+    let (calls, waiting) = (upstream.count(), gate.clone());
+    upstream.script(move |seen| reply(seen, &waiting));
+    Parked { proxy, upstream, gate, id, calls }
+}
+
+struct Parked {
+    proxy: Proxy,
+    upstream: Upstream,
+    gate: Gate,
+    id: String,
+    /// Calls upstream so far.
+    calls: usize,
+}
+
+fn behind(seen: &Recorded, gate: &Gate) -> Reply {
+    Reply::served(seen).behind(gate)
+}
+
+/// The first half at once, the second behind the gate.
+fn half_and_half(_: &Recorded, gate: &Gate) -> Reply {
+    let begin = [messages::start(), messages::block_start(0), messages::delta(0, "hel")];
+    let rest = [messages::delta(0, "lo"), messages::block_stop(0), messages::message_delta(), messages::message_stop()];
+    Reply::sse(begin).then(gate, rest.concat())
+}
+
+#[tokio::test]
+async fn re_sends_that_overlap_are_one_call_and_all_are_answered() {
+    let Parked { proxy, upstream, gate, id, calls } = waiting_behind_a_gate(behind).await;
+    let (stream, unary) = (Request::stream().session("s"), Request::unary().session("s"));
+    let mut asked = Asked::new();
+    ask(&proxy, &mut asked, std::slice::from_ref(&stream), 1).await;
+    upstream.wait_for(calls + 1).await;
+    until(&proxy, &id, State::Running).await;
+    ask(&proxy, &mut asked, &[stream.clone(), unary.clone(), stream, unary], 5).await;
+    gate.open();
+    let answers = asked.join_all().await;
+    let attached = answers.iter().filter(|answer| answer.header("qcc-queued-answer") == Some(&*id)).count();
+    assert_eq!((attached, upstream.count()), (4, calls + 1), "paid for once");
+    for answer in answers {
+        assert!(answer.assert_served().text().contains("hello"), "{answer:?}");
+    }
+    until(&proxy, &id, State::Done).await;
+    let again = proxy.send(&Request::stream().session("s")).await;
+    assert_eq!(again.assert_served().header("qcc-queued-answer"), None, "handed out to all who waited, once");
+}
+
+#[tokio::test]
+async fn all_who_are_attached_to_a_workers_try_are_answered_by_it() {
+    let (upstream, gate) = (Upstream::always(failing()).await, Gate::closed());
+    let proxy = start(QUEUE, &upstream).await;
+    let id = queued(&proxy.send(&Request::stream().session("s")).await);
+    let (calls, waiting) = (upstream.count(), gate.clone());
+    upstream.script(move |seen| behind(seen, &waiting));
+    upstream.wait_for(calls + 1).await;
+    let count = upstream.count();
+    let mut asked = Asked::new();
+    let requests = [Request::unary().session("s"), Request::stream().session("s"), Request::unary().session("s")];
+    ask(&proxy, &mut asked, &requests, 3).await;
+    gate.open();
+    for answer in asked.join_all().await {
+        assert_eq!(answer.assert_served().header("qcc-queued-answer"), Some(&*id));
+    }
+    assert_eq!(upstream.count(), count);
+}
+
+/// Attaches two to the try that `first` has begun, lets `first` leave, and sees them answered by that try.
+async fn assert_outlives<T>(parked: Parked, first: T, in_flight: usize) {
+    let Parked { proxy, upstream, gate, id, calls } = parked;
+    let mut asked = Asked::new();
+    let requests = [Request::unary().session("s"), Request::stream().session("s")];
+    ask(&proxy, &mut asked, &requests, 2 + in_flight).await;
+    drop(first);
+    ask(&proxy, &mut asked, &[], 2).await;
+    gate.open();
+    for answer in asked.join_all().await {
+        assert_eq!(answer.assert_served().header("qcc-queued-answer"), Some(&*id));
+        assert!(answer.text().contains("\"lo\"") || answer.text().contains("hello"), "all of it: {answer:?}");
+    }
+    assert_eq!(upstream.count(), calls + 1, "paid for once");
+}
+
+#[tokio::test]
+async fn the_first_leaves_before_its_answer_and_the_others_get_it() {
+    let parked = waiting_behind_a_gate(behind).await;
+    let (mut client, request) = (Client::h1(parked.proxy.address).await, Request::stream().session("s"));
+    let mut pending = Box::pin(async move { client.begin(&request).await.map(drop) });
+    tokio::select! {
+        answer = &mut pending => panic!("it is behind the gate: {answer:?}"),
+        _ = parked.upstream.wait_for(parked.calls + 1) => {}
+    }
+    assert_outlives(parked, pending, 1).await;
+}
+
+#[tokio::test]
+async fn the_first_leaves_in_the_middle_and_the_others_get_all_of_it() {
+    let parked = waiting_behind_a_gate(half_and_half).await;
+    let mut client = Client::h1(parked.proxy.address).await;
+    let mut response = client.begin(&Request::stream().session("s")).await.expect("a head");
+    read_until(response.body_mut(), "hel").await;
+    assert_outlives(parked, (client, response), 1).await;
+}
+
+#[tokio::test]
+async fn the_last_who_waits_leaves_and_the_call_is_cancelled() {
+    let Parked { proxy, upstream, id, calls, .. } = waiting_behind_a_gate(behind).await;
+    let mut asked = Asked::new();
+    ask(&proxy, &mut asked, &[Request::stream().session("s"), Request::unary().session("s")], 2).await;
+    upstream.wait_for(calls + 1).await;
+    until(&proxy, &id, State::Running).await;
+    asked.shutdown().await;
+    upstream.wait_left(calls).await;
+    let entry = until(&proxy, &id, State::Waiting).await;
+    assert_eq!((entry.retries, upstream.count()), (0, calls + 1), "it stands where it stood");
+    upstream.script(Reply::served);
+    proxy.send(&Request::stream().session("s")).await.assert_served();
+    until(&proxy, &id, State::Done).await;
+}
+
+#[tokio::test]
+async fn a_re_send_that_breaks_off_leaves_the_entry_for_the_next() {
+    let broken = |_: &Recorded, gate: &Gate| {
+        Reply::sse([messages::start(), messages::block_start(0), messages::delta(0, "hel")])
+            .then(gate, "")
+            .end(End::Reset)
+    };
+    let Parked { proxy, upstream, gate, id, calls } = waiting_behind_a_gate(broken).await;
+    let mut first = Client::h1(proxy.address).await;
+    let mut response = first.begin(&Request::stream().session("s")).await.expect("a head");
+    read_until(response.body_mut(), "hel").await;
+    let mut asked = Asked::new();
+    ask(&proxy, &mut asked, &[Request::stream().session("s")], 2).await;
+    upstream.script(Reply::served);
+    gate.open();
+    for answer in asked.join_all().await {
+        answer.assert_served();
+    }
+    until(&proxy, &id, State::Done).await;
+    assert_eq!(upstream.count(), calls + 2);
+}
+
+#[tokio::test]
+async fn re_sends_that_wait_for_one_that_fails_are_told_of_the_same_entry() {
+    let fails = |_: &Recorded, gate: &Gate| failing().behind(gate);
+    let Parked { proxy, upstream, gate, id, calls } = waiting_behind_a_gate(fails).await;
+    let mut asked = Asked::new();
+    ask(&proxy, &mut asked, &[Request::stream().session("s")], 1).await;
+    upstream.wait_for(calls + 1).await;
+    ask(&proxy, &mut asked, &[Request::stream().session("s"), Request::unary().session("s")], 3).await;
+    gate.open();
+    for answer in asked.join_all().await {
+        assert_eq!(queued(&answer), id);
+    }
+    assert_eq!((upstream.count(), kept(&proxy).len()), (2 * calls, 1), "one try for all, one entry");
+}
+
+#[tokio::test]
+async fn a_re_send_whose_entry_was_taken_out_meanwhile_is_kept_anew() {
+    let fails = |_: &Recorded, gate: &Gate| failing().behind(gate);
+    let Parked { proxy, upstream, gate, id, calls } = waiting_behind_a_gate(fails).await;
+    let mut asked = Asked::new();
+    ask(&proxy, &mut asked, &[Request::stream().session("s")], 1).await;
+    upstream.wait_for(calls + 1).await;
+    assert_eq!(command(&proxy, &["remove", &id]).await.0, Some(0));
+    gate.open();
+    let told = queued(&asked.join_next().await.expect("it was asked").expect("no panic"));
+    assert_eq!(kept(&proxy).iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), [&*told]);
+    assert_ne!(told, id);
+}
+
 #[tokio::test]
 async fn an_entry_is_given_up_after_its_retries_and_a_re_send_revives_it() {
     let upstream = Upstream::always(failing()).await;
@@ -222,8 +412,14 @@ async fn no_credential_is_in_any_file_and_the_rest_comes_as_it_was() {
         .header("authorization", "Bearer sk-canary-client")
         .header("cookie", "sk-canary-client")
         .header("anthropic-beta", "one")
-        .header("anthropic-beta", "two");
+        .header("anthropic-beta", "two")
+        .header("connection", "x-hop")
+        .header("x-hop", "hop-by-hop")
+        .header("keep-alive", "hop-by-hop");
     let id = queued(&proxy.send(&request).await);
+    let mut reader = Reader::open(&proxy.state()).expect("the state is readable").expect("it is there");
+    let stored = reader.read(|view| entries::request(view, &id)).expect("it is readable").expect("it waits");
+    assert!(memchr::memmem::find(&stored.headers, b"hop").is_none(), "what belongs to the connection is not kept");
     for file in std::fs::read_dir(proxy.state()).expect("the state is there") {
         let path = file.expect("an entry").path();
         let bytes = std::fs::read(&path).unwrap_or_default();
@@ -374,9 +570,22 @@ async fn entries_are_shown_and_changed_by_hand_while_the_proxy_runs() {
         let (code, text) = command(&proxy, &words).await;
         assert!(code == Some(1) && text.contains("`nobody`"), "{text}");
     }
+    let text = proxy.metrics().await;
+    for line in [
+        r#"qcc_queue_entries{state="waiting"} 1"#,
+        r#"qcc_queue_entries{state="dead"} 0"#,
+        r#"qcc_queue_events_total{event="enqueued"} 1"#,
+        "qcc_queue_refused_total 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
+    assert!(text.contains("\nqcc_queue_oldest_seconds ") && text.contains("\nqcc_queue_bytes "), "{text}");
     upstream.script(Reply::served);
-    assert_eq!(command(&proxy, &["retry", &id]).await.0, Some(0));
+    let (code, text) = command(&proxy, &["retry", &id]).await;
+    assert!(code == Some(0) && text.contains("is tried now"), "{text}");
     until(&proxy, &id, State::Done).await;
+    let (code, text) = command(&proxy, &["retry-all"]).await;
+    assert!(code == Some(0) && text.contains("nothing to try"), "nobody is asked: {text}");
     let (code, text) = command(&proxy, &["show", &id, "--answer"]).await;
     assert!(code == Some(0) && text.contains("message_stop"), "{text}");
     assert_eq!(command(&proxy, &["show", &id, "--body"]).await.0, Some(1), "what was sent is not kept any longer");
@@ -410,6 +619,20 @@ async fn all_are_retried_or_taken_out_only_by_who_means_it() {
     assert_eq!(kept(&proxy), []);
     let (code, text) = command(&proxy, &["list", "--state", "odd"]).await;
     assert!(code == Some(2) && text.contains("waiting, running, done or dead"), "{text}");
+}
+
+#[tokio::test]
+async fn a_retry_by_hand_that_nobody_takes_says_so() {
+    let upstream = Upstream::always(failing()).await;
+    let more = format!("{SLOW}\nfailover: {{ failure_threshold: 1, auto_recovery: false }}\nstate: {{ dir: state }}");
+    // Two, so that an ejection lasts.
+    let proxy = Proxy::start(&with(&more, &[in_order([upstream.url(), upstream.url()])])).await;
+    let id = queued(&proxy.send(&Request::stream().session("s")).await);
+    let (code, text) = command(&proxy, &["retry", &id]).await;
+    assert!(code == Some(0) && text.contains("not tried yet: no endpoint takes it now"), "{text}");
+    let (code, text) = command(&proxy, &["retry-all", "--yes", "--json"]).await;
+    let told: serde_json::Value = serde_json::from_str(&text).expect("one document");
+    assert_eq!((code, &told["count"], &told["waits"]), (Some(0), &1.into(), &"no endpoint takes it now".into()));
 }
 
 #[tokio::test]

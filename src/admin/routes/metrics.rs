@@ -9,6 +9,7 @@ use http::header::CONTENT_TYPE;
 use super::table::Table;
 use crate::admin::Proxy;
 use crate::admin::metrics::{MEDIA_TYPE, Scrape, render};
+use crate::store::entries;
 
 pub(super) fn routes(table: Table) -> Table {
     let what = "Counters and gauges in the text format of OpenMetrics.";
@@ -20,7 +21,9 @@ async fn metrics(State(proxy): State<Arc<Proxy>>) -> impl IntoResponse {
         status: super::status::view(&proxy),
         happened: proxy.happened.read(),
         sums: proxy.meters.read(),
-        held: proxy.queue.line.view().length,
+        line: proxy.queue.line.view(),
+        kept: proxy.store.read(entries::statistics).await.ok(),
+        refused: proxy.queue.refused(),
     };
     ([(CONTENT_TYPE, MEDIA_TYPE)], render(scrape))
 }

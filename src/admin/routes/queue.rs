@@ -12,9 +12,10 @@ use super::table::Table;
 use crate::admin::Proxy;
 use crate::admin::error::ApiError;
 use crate::admin::extract::{Body, Params};
-use crate::admin::view::{EntryCount, EntryList, EntryName, EntryState, QueueLine, QueueStatus};
+use crate::admin::view::{EntryCount, EntryList, EntryName, EntryRetry, EntryState, QueueLine, QueueStatus};
 use crate::store::entries::{self, State as Standing};
 use crate::store::{Failure, View};
+use crate::time::Moment;
 
 /// Entries that are listed at most.
 const MOST: u32 = 10_000;
@@ -23,8 +24,8 @@ pub(super) fn routes(table: Table) -> Table {
     table
         .get::<QueueStatus, _, _>("/v1/queue", "What waits and what is kept, in numbers.", status)
         .ask::<Which, EntryList, _, _>("/v1/queue/entries", "What is kept.", list)
-        .post::<EntryName, EntryCount, _, _>("/v1/queue/retry", "Tries a waiting or dead entry at once.", retry)
-        .order::<EntryCount, _, _>("/v1/queue/retry-all", "Tries every waiting and dead entry at once.", retry_all)
+        .post::<EntryName, EntryRetry, _, _>("/v1/queue/retry", "Tries a waiting or dead entry at once.", retry)
+        .order::<EntryRetry, _, _>("/v1/queue/retry-all", "Tries every waiting and dead entry at once.", retry_all)
         .post::<EntryName, EntryCount, _, _>("/v1/queue/remove", "Forgets an entry.", remove)
         .post::<EntryState, EntryCount, _, _>("/v1/queue/clear", "Forgets entries, all or those of one state.", clear)
 }
@@ -46,7 +47,8 @@ async fn status(State(proxy): State<Arc<Proxy>>) -> Result<Json<QueueStatus>, Ap
         bytes: held.bytes,
         longest_wait_ms: u64::try_from(held.longest.as_millis()).unwrap_or(u64::MAX),
     };
-    Ok(Json(QueueStatus { line: Some(line), refused: Some(proxy.queue.refused()), ..QueueStatus::of(&kept) }))
+    let (refused, store) = (Some(proxy.queue.refused()), Some(super::status::state(&proxy.store)));
+    Ok(Json(QueueStatus { line: Some(line), refused, store, ..QueueStatus::of(&kept) }))
 }
 
 async fn list(State(proxy): State<Arc<Proxy>>, Params(which): Params<Which>) -> Result<Json<EntryList>, ApiError> {
@@ -58,13 +60,21 @@ async fn list(State(proxy): State<Arc<Proxy>>, Params(which): Params<Which>) -> 
 async fn retry(
     State(proxy): State<Arc<Proxy>>,
     Body(EntryName { id }): Body<EntryName>,
-) -> Result<Json<EntryCount>, ApiError> {
-    let retriable = "no waiting or dead entry is called";
-    one(proxy.queue.retry(&id).await, retriable, &id)
+) -> Result<Json<EntryRetry>, ApiError> {
+    let model = proxy.queue.model(&id);
+    let Json(EntryCount { count }) = one(proxy.queue.retry(&id).await, "no waiting or dead entry is called", &id)?;
+    Ok(due(&proxy, count, model.as_deref()))
 }
 
-async fn retry_all(State(proxy): State<Arc<Proxy>>) -> Result<Json<EntryCount>, ApiError> {
-    Ok(Json(EntryCount { count: proxy.queue.retry_all().await.map_err(failed)? }))
+async fn retry_all(State(proxy): State<Arc<Proxy>>) -> Result<Json<EntryRetry>, ApiError> {
+    let count = proxy.queue.retry_all().await.map_err(failed)?;
+    Ok(due(&proxy, count, None))
+}
+
+fn due(proxy: &Proxy, count: usize, model: Option<&str>) -> Json<EntryRetry> {
+    let hindrance = proxy.queue.hindrance(model, &proxy.cell.load(), &proxy.in_flight, Moment::now());
+    let waits = hindrance.filter(|_| count > 0).map(|hindrance| hindrance.why.to_owned());
+    Json(EntryRetry { count, waits })
 }
 
 async fn remove(

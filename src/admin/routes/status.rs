@@ -120,7 +120,8 @@ fn totals(counts: Counts) -> Totals {
     Totals { succeeded, failed, rate_limited, refused, input_tokens, output_tokens }
 }
 
-fn state(store: &Store) -> StoreState {
+/// Whether state lasts.
+pub(super) fn state(store: &Store) -> StoreState {
     let (standing, reason, since) = match &*store.standing().borrow() {
         Standing::Good => (StoreStanding::Good, None, None),
         Standing::Memory { why } => (StoreStanding::Memory, Some(why.to_string()), None),

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{ClearArgs, NameArgs, Shape, SureArgs};
 use crate::admin::client::ClientError;
-use crate::admin::view::{EntryCount, EntryName, EntryState};
+use crate::admin::view::{EntryCount, EntryName, EntryRetry, EntryState};
 use crate::cli::edit::Failure;
 use crate::cli::place::{Place, refused};
 use crate::cli::{prompt, stdout};
@@ -15,8 +15,10 @@ use crate::store::entries::{self, State};
 /// Tries one entry now.
 pub(super) fn retry(place: &Place, args: &NameArgs) -> Result<ExitCode, Failure> {
     let NameArgs { id, shape } = args;
-    ask::<_>(place, "/v1/queue/retry", &EntryName { id: id.clone() }).map_err(refused)?;
-    Ok(said(*shape, 1, &format!("`{id}` is tried now; `qcc queue show {id}` tells how it went.")))
+    let due = retried(place, "/v1/queue/retry", &EntryName { id: id.clone() })?;
+    let when =
+        due.waits.as_ref().map_or_else(|| "is tried now".to_owned(), |why| format!("is due now, but {NOT_YET}{why}"));
+    Ok(told(*shape, &due, &format!("`{id}` {when}; `qcc queue show {id}` tells how it goes.")))
 }
 
 /// Tries all entries now.
@@ -25,10 +27,29 @@ pub(super) fn retry_all(place: &Place, args: &SureArgs) -> Result<ExitCode, Fail
     let [waiting, _, _, dead] = kept.by_state;
     // It needs a proxy anyway: nobody is asked in vain.
     place.proxy().and_then(|proxy| proxy.get::<serde_json::Value>("/v1/status")).map_err(refused)?;
+    if waiting + dead == 0 {
+        return Ok(told(args.shape, &EntryRetry { count: 0, waits: None }, "There is nothing to try."));
+    }
     let question = format!("Try {waiting} waiting and {dead} dead entries now? Each may be billed. [y/N] ");
     agree(&question, args.yes)?;
-    let EntryCount { count } = ask(place, "/v1/queue/retry-all", &json!({})).map_err(refused)?;
-    Ok(said(args.shape, count, &format!("{count} entries are tried as soon as somebody takes them.")))
+    let due = retried(place, "/v1/queue/retry-all", &json!({}))?;
+    let when = due.waits.as_ref().map_or_else(String::new, |why| format!(", but {NOT_YET}{why}"));
+    Ok(told(args.shape, &due, &format!("{} entries are due now{when}.", due.count)))
+}
+
+/// Before the reason for which what is due is not tried.
+const NOT_YET: &str = "not tried yet: ";
+
+fn retried<B: serde::Serialize>(place: &Place, path: &str, body: &B) -> Result<EntryRetry, Failure> {
+    place.proxy().and_then(|proxy| proxy.post(path, body)).map_err(refused)
+}
+
+fn told(shape: Shape, due: &EntryRetry, words: &str) -> ExitCode {
+    if shape.json {
+        return stdout::print(&format!("{:#}\n", json!(due)), ExitCode::SUCCESS);
+    }
+    eprintln!("{words}");
+    ExitCode::SUCCESS
 }
 
 /// Takes one entry out.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use super::{ListArgs, Shape, ShowArgs};
-use crate::admin::view::{Entry, EntryList, QueueStatus, Time};
+use crate::admin::view::{Entry, EntryList, QueueStatus, StoreStanding, StoreState, Time};
 use crate::cli::edit::Failure;
 use crate::cli::place::Place;
 use crate::cli::stdout;
@@ -56,15 +56,37 @@ fn words(status: &QueueStatus) -> String {
     if let Some(refused) = status.refused.filter(|refused| *refused > 0) {
         say("refused", &format!("{refused} since the proxy started"));
     }
+    if let Some(store) = &status.store {
+        say("stored", &stored(store));
+    }
+    say("oldest", &status.oldest.map_or_else(|| "-".to_owned(), when));
     say("last update", &status.last_update.map_or_else(|| "never".to_owned(), when));
     text
 }
 
-/// The entries.
+/// Whether entries last.
+fn stored(store: &StoreState) -> String {
+    let why = store.reason.as_deref().unwrap_or("it cannot be written");
+    match store.standing {
+        StoreStanding::Good => "on disk".to_owned(),
+        StoreStanding::Memory | StoreStanding::ReadOnly => {
+            format!("read-only, nothing is taken in or tried: {}", clean(why))
+        }
+    }
+}
+
+/// The entries, as the proxy has them if one runs.
 pub(super) fn list(place: &Place, args: &ListArgs) -> Result<ExitCode, Failure> {
     let (state, count) = (args.state, args.count);
-    let found = place.read(|view| entries::list(view, state, count))?.unwrap_or_default();
-    let entries: Vec<Entry> = found.into_iter().map(Entry::from).collect();
+    let which = state.map_or_else(String::new, |state| format!("&state={state}"));
+    let path = format!("/v1/queue/entries?count={count}{which}");
+    let asked = place.proxy().and_then(|proxy| proxy.get::<EntryList>(&path)).ok();
+    let entries = if let Some(EntryList { entries }) = asked {
+        entries
+    } else {
+        let found = place.read(|view| entries::list(view, state, count))?.unwrap_or_default();
+        found.into_iter().map(Entry::from).collect()
+    };
     let text =
         if args.shape.json { format!("{:#}\n", serde_json::json!(EntryList { entries })) } else { rows(&entries) };
     Ok(stdout::print(&text, ExitCode::SUCCESS))

@@ -63,8 +63,8 @@ fn state(state: &StoreState) -> String {
     let lost = if state.lost > 0 { format!("; {} records were lost", state.lost) } else { String::new() };
     match state.standing {
         StoreStanding::Good => format!("kept on disk{lost}"),
-        StoreStanding::Memory => format!("in memory only, ends with the proxy: {why}{lost}"),
-        StoreStanding::ReadOnly => format!("can no longer be written: {why}{lost}"),
+        StoreStanding::Memory => format!("in memory only, the queue is read-only: {why}{lost}"),
+        StoreStanding::ReadOnly => format!("cannot be written, the queue is read-only: {why}{lost}"),
     }
 }
 

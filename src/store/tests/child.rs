@@ -56,7 +56,7 @@ fn a_kill_loses_nothing_that_was_acknowledged() {
 
 #[tokio::test]
 #[ignore = "is run by another test"]
-async fn writes_until_the_disk_fails() {
+async fn writes_until_the_disk_refuses() {
     let store = state();
     let big = || Switch { reason: "x".repeat(50_000), ..switch(1) };
     let failure = loop {
@@ -65,19 +65,22 @@ async fn writes_until_the_disk_fails() {
             break failure;
         }
     };
-    assert!(matches!(failure, Failure::Disk(_)), "{failure:?}");
+    assert!(matches!(failure, Failure::Unwritten(_)), "{failure:?}");
     let standing = store.standing().borrow().clone();
     assert!(matches!(standing, Standing::ReadOnly { .. }), "{standing:?}");
-    assert_eq!(store.write(append(1)).await, Err(failure), "nothing is tried again");
+    let switch = big();
+    assert_eq!(store.write(move |tx| switches::append(tx, &switch)).await, Err(failure), "it is tried again");
+    assert_eq!(store.flush().await, Ok(()), "what there is room for is written");
+    assert!(store.standing().borrow().is_good());
     assert!(!last(&store).await.is_empty(), "reading goes on");
     println!("done");
 }
 
 #[test]
-fn a_disk_that_fails_ends_writing_until_a_restart() {
+fn a_disk_that_refuses_to_be_written_fails_what_is_written_and_nothing_else() {
     let dir = tempfile::tempdir().expect("a directory");
     let limited = "trap '' XFSZ; ulimit -f 512;";
-    let run = child(limited, "writes_until_the_disk_fails", dir.path()).output().expect("a shell runs");
+    let run = child(limited, "writes_until_the_disk_refuses", dir.path()).output().expect("a shell runs");
     let said = [run.stdout, run.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
     assert!(said[0].contains("done"), "{said:?}");
     let again = Store::open(dir.path()).expect("opens");

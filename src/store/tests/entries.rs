@@ -75,7 +75,7 @@ async fn a_life_is_counted_and_an_answer_takes_the_place_of_its_request() {
         |state, retries| Outcome { state, retries, reason: "y".to_owned(), due: 30, attempts: "[1]".to_owned() };
     store.write(|tx| lease(tx, "answered", "me", 99)).await.expect("is written");
     assert_eq!(states(&store).await.by_state, [2, 1, 0, 0]);
-    assert_eq!(store.write(|tx| void_leases(tx, 5)).await, Ok(1));
+    assert_eq!(store.write(|tx| void_leases(tx, "other", 5)).await, Ok(1));
     let again = outcome(State::Waiting, 1);
     store.write(move |tx| failed(tx, "answered", &again, 40)).await.expect("is written");
     let dead = outcome(State::Dead, 1);

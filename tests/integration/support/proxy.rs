@@ -21,6 +21,8 @@ use super::{Answer, Client, Request, in_time, until};
 pub(crate) struct Setup {
     dir: Arc<tempfile::TempDir>,
     environment: Vec<(String, String)>,
+    /// What a shell does before it becomes `qcc`.
+    shell: Option<String>,
 }
 
 impl Setup {
@@ -28,7 +30,7 @@ impl Setup {
     pub(crate) fn new(yaml: &str) -> Self {
         let dir = tempfile::tempdir().expect("there is a directory for scratch files");
         let keys = KEYS.chars().map(|letter| (format!("KEY_{letter}"), key(&letter.to_string())));
-        Self { dir: Arc::new(dir), environment: keys.collect() }.with_file("qcc.yaml", yaml)
+        Self { dir: Arc::new(dir), environment: keys.collect(), shell: None }.with_file("qcc.yaml", yaml)
     }
 
     /// A further file, readable by its owner alone.
@@ -45,6 +47,11 @@ impl Setup {
         self
     }
 
+    /// Its processes begin in a shell that does this.
+    pub(crate) fn in_shell(self, script: &str) -> Self {
+        Self { shell: Some(script.to_owned()), ..self }
+    }
+
     /// Where its `qcc.yaml` is.
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("qcc.yaml")
@@ -56,7 +63,14 @@ impl Setup {
     }
 
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_qcc"));
+        let mut command = match &self.shell {
+            None => Command::new(env!("CARGO_BIN_EXE_qcc")),
+            Some(script) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("{script}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_qcc")]);
+                shell
+            }
+        };
         let home = self.dir.path().join("home");
         std::fs::create_dir_all(&home).expect("the directory is ours");
         command.env_clear().env("HOME", &home).env("PATH", "/usr/bin:/bin").current_dir(self.dir.path());
@@ -214,6 +228,7 @@ impl Proxy {
 
     /// Kills it in the middle of whatever it does, and starts another one on the same file.
     pub(crate) async fn killed_and_again(mut self) -> Self {
+        self.setup.shell = None;
         self.signal(Signal::KILL);
         self.exit().await;
         match self.again().await {
