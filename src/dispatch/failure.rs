@@ -81,8 +81,11 @@ fn is_handed_on(outcome: &Outcome, held: &Held) -> bool {
 }
 
 fn clamp_retry_after(headers: &mut HeaderMap) {
-    let Some(told) = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()) else { return };
-    if told.trim().parse::<f64>().is_ok_and(|seconds| seconds > LONGEST_HANDED_ON as f64) {
+    let too_long = |told: &HeaderValue| {
+        let seconds = told.to_str().ok().and_then(|told| told.trim().parse::<f64>().ok());
+        seconds.is_some_and(|seconds| seconds > LONGEST_HANDED_ON as f64)
+    };
+    if headers.get_all(RETRY_AFTER).iter().any(too_long) {
         headers.insert(RETRY_AFTER, HeaderValue::from(LONGEST_HANDED_ON));
     }
 }
@@ -138,5 +141,8 @@ mod tests {
             clamp_retry_after(&mut headers);
             assert_eq!(headers[RETRY_AFTER], handed_on);
         }
+        let mut twice = HeaderMap::from_iter(["3", "90"].map(|told| (RETRY_AFTER, HeaderValue::from_static(told))));
+        clamp_retry_after(&mut twice);
+        assert_eq!(twice.get_all(RETRY_AFTER).iter().collect::<Vec<_>>(), ["60"]);
     }
 }

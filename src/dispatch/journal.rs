@@ -14,6 +14,7 @@ use super::{Shared, Worker};
 use crate::telemetry::event::{AttemptRecord, RequestRecord};
 use crate::telemetry::meter::{Meter, Origin};
 use crate::telemetry::{Event, log};
+use crate::upstream::outcome::Outcome;
 
 /// Why a request is answered that the end of the proxy interrupts.
 pub const STOPPING: &str = "stopping";
@@ -41,9 +42,35 @@ impl Journal {
         self.accepted.elapsed()
     }
 
-    /// Notes a try.
-    pub fn attempt(&mut self, attempt: AttemptRecord) {
-        self.record.attempts.push(attempt);
+    /// An endpoint is asked now. Until it is known how that ended it counts as cancelled, since the client may leave.
+    pub fn asks(&mut self, endpoint: String) {
+        let (outcome, detail) = (Outcome::Cancelled.as_str(), String::new());
+        self.record.attempts.push(AttemptRecord { endpoint, outcome, status: 0, detail, took: Duration::ZERO });
+    }
+
+    /// The endpoint that was asked has answered with `status` (0: not at all).
+    pub fn answered(&mut self, status: u16) {
+        let before: Duration = self.record.attempts.iter().map(|attempt| attempt.took).sum();
+        let took = self.age().saturating_sub(before);
+        if let Some(attempt) = self.record.attempts.last_mut() {
+            (attempt.status, attempt.took) = (status, took);
+        }
+    }
+
+    /// It is known how the last try ended.
+    pub fn found(&mut self, outcome: &Outcome, detail: &str) {
+        if let Some(attempt) = self.record.attempts.last_mut() {
+            attempt.outcome = outcome.as_str();
+            detail.clone_into(&mut attempt.detail);
+        }
+    }
+
+    /// The answer of the last try has gone down as a whole; if nothing else was found of it, it is a success.
+    pub fn whole(&mut self) {
+        let attempt = self.record.attempts.last_mut();
+        if let Some(attempt) = attempt.filter(|attempt| attempt.outcome == Outcome::Cancelled.as_str()) {
+            attempt.outcome = Outcome::Success.as_str();
+        }
     }
 
     /// The head of the answer goes to the client now.

@@ -237,9 +237,15 @@ impl Relay {
         self.answer.gate.decoder.look(piece, |text| scanner.feed(text));
         if let Some(error) = &self.answer.gate.scanner.seen().error {
             let outcome = classify_event_error(error);
-            if let Some(flight) = &mut self.flight {
-                flight.failed_midway(&outcome, "an error event in the middle of the stream");
-            }
+            self.failed_midway(&outcome, "an error event in the middle of the stream");
+        }
+    }
+
+    /// The endpoint failed in the middle of its answer.
+    fn failed_midway(&mut self, outcome: &Outcome, detail: &str) {
+        if let Some(flight) = &mut self.flight {
+            flight.failed_midway(outcome, detail);
+            self.journal.found(outcome, detail);
         }
     }
 
@@ -282,6 +288,7 @@ impl Relay {
             Some(_) if self.answer.gate.scanner.seen().error.is_some() => "error_event",
             Some(flight) => {
                 flight.succeeded();
+                self.journal.whole();
                 "ok"
             }
         };
@@ -298,9 +305,7 @@ impl Relay {
         let (block_completed, tokens) = (seen.block_completed, seen.tokens);
         self.phase = Phase::Ended;
         self.answer.rest = None;
-        if let Some(flight) = &mut self.flight {
-            flight.failed_midway(outcome, detail);
-        }
+        self.failed_midway(outcome, detail);
         self.journal.record.tokens = tokens;
         self.journal.end("cut");
         // Cut before the first completed block: the client sends the same stream again and the user sees nothing.

@@ -20,7 +20,6 @@ use super::relay::{Body, Parts, Relay, Shape};
 use super::{Shared, Worker, eligible, retry};
 use crate::failover::machine::Served;
 use crate::snapshot::Snapshot;
-use crate::telemetry::event::AttemptRecord;
 use crate::time::Moment;
 use crate::upstream::attempt::Ticket;
 use crate::upstream::breaker::Policy;
@@ -141,6 +140,12 @@ impl<'a> Run<'a> {
 
     /// The next try, if there is anyone left to ask and time for it.
     pub(super) async fn next(&mut self) -> Option<Flight> {
+        let flight = self.leave().await?;
+        self.journal.asks(flight.endpoint().id.to_string());
+        Some(flight)
+    }
+
+    async fn leave(&mut self) -> Option<Flight> {
         if let Some(flight) = self.leave.take() {
             return Some(flight);
         }
@@ -172,7 +177,7 @@ impl<'a> Run<'a> {
 
     /// Notes a failed attempt.
     pub(super) fn failed(&mut self, mut flight: Flight, mut attempted: Attempted) {
-        self.note(flight.endpoint(), &attempted);
+        self.note(&attempted);
         // A failed stream has said what it had to say: its call ends now, not with the request.
         if let Some(held) = attempted.answer.as_mut().filter(|held| held.shape == Shape::Events) {
             held.rest = None;
@@ -196,7 +201,7 @@ impl<'a> Run<'a> {
 
     /// Sends an endpoint's answer down.
     pub(super) fn relay(mut self, mut flight: Flight, attempted: Attempted) -> Response<Body> {
-        self.note(flight.endpoint(), &attempted);
+        self.note(&attempted);
         if let Some(profile) = &self.trial {
             self.shared().reports.tried(profile, *profile == flight.endpoint().id.profile);
         } else if self.is_active(&flight.endpoint().id) {
@@ -335,16 +340,12 @@ impl<'a> Run<'a> {
         signer.is_some_and(|signer| self.plan.reserve(&signer, &self.asker.ask(), Moment::now()))
     }
 
-    fn note(&mut self, endpoint: &Endpoint, attempted: &Attempted) {
-        let status = attempted.answer.as_ref().map_or(0, |held| held.head.status.as_u16());
-        let before: Duration = self.journal.record.attempts.iter().map(|attempt| attempt.took).sum();
-        self.journal.attempt(AttemptRecord {
-            endpoint: endpoint.id.to_string(),
-            outcome: attempted.outcome.as_str(),
-            status,
-            detail: attempted.detail.clone(),
-            took: self.journal.age().saturating_sub(before),
-        });
+    /// Records what an attempt came to. An answer that goes down has yet to become whole: its end is for the relay to record.
+    fn note(&mut self, attempted: &Attempted) {
+        self.journal.answered(attempted.answer.as_ref().map_or(0, |held| held.head.status.as_u16()));
+        if attempted.outcome != Outcome::Success {
+            self.journal.found(&attempted.outcome, &attempted.detail);
+        }
     }
 
     fn is_active(&self, id: &EndpointId) -> bool {

@@ -23,7 +23,7 @@ pub struct Seen {
     pub all_events: u32,
     /// `message_start`.
     pub started: bool,
-    /// The first of `content_block_start`, `message_delta`, `message_stop`: this is an answer.
+    /// The first of `content_block_start`, `message_delta` with a `stop_reason`, `message_stop`: this is an answer.
     pub content: bool,
     /// A `content_block_stop`: the client keeps what it has.
     pub block_completed: bool,
@@ -234,7 +234,8 @@ impl Scanner {
             Kind::MessageStart => self.seen.started = true,
             // Some providers close a failed stream in good form: what follows an error is no answer.
             _ if self.seen.error.is_some() => {}
-            Kind::ContentBlockStart | Kind::MessageDelta => self.seen.content = true,
+            Kind::ContentBlockStart => self.seen.content = true,
+            Kind::MessageDelta => self.seen.content |= self.seen.stop_reason,
             Kind::ContentBlockStop => self.seen.block_completed = true,
             Kind::MessageStop => (self.seen.content, self.seen.stopped) = (true, true),
             Kind::Error => self.seen.error = Some(data.clone()),

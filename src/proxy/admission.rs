@@ -1,6 +1,6 @@
 //! Who may ask, before anything is done for them: `Host`, `Origin`, method, token. Pure.
 
-use http::header::{AUTHORIZATION, HOST, ORIGIN, UPGRADE};
+use http::header::{AUTHORIZATION, HOST, ORIGIN, TRANSFER_ENCODING, UPGRADE};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
 
@@ -24,6 +24,7 @@ pub fn check<B>(request: &Request<B>, local: SocketAddr, hosts: &[String]) -> Re
         return Err(Refusal::forbidden("host-refused", message));
     }
     check_origin(request.headers(), &authority)?;
+    check_coding(request.headers())?;
     check_method(request)
 }
 
@@ -88,6 +89,16 @@ fn check_method<B>(request: &Request<B>) -> Result<(), Refusal> {
         _ if upgrades(request.headers()) => Err(Refusal::invalid("upgrade-refused", "this proxy changes no protocols")),
         _ => Ok(()),
     }
+}
+
+/// A body in any coding but `chunked`, named once, is not understood, and must not go on as if it were plain.
+fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let plain = codings.next().is_none_or(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"));
+    if plain && codings.next().is_none() {
+        return Ok(());
+    }
+    Err(Refusal::invalid("coding-refused", "Transfer-Encoding may be `chunked`, once, and nothing else").and_close())
 }
 
 /// Whether another protocol is asked for. `h2c` is an offer that may be ignored.

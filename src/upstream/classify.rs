@@ -38,7 +38,8 @@ pub fn classify(head: &Answer<'_>) -> Outcome {
         200..=203 => within_success(head),
         429 => Outcome::Rate(rate::announced(head.headers, head.now_epoch)),
         408 | 500.. => server(head),
-        409 => Outcome::Conflict,
+        // About the way to this endpoint, its state or its country; another one may well answer.
+        407 | 409 | 421 | 423..=425 | 451 | 499 => Outcome::Conflict,
         413 => Outcome::Client,
         400..=499 if page(head) => server(head),
         400..=499 => refused(head, &Fault::read(head.body)),
@@ -155,6 +156,7 @@ mod tests {
             (200, r#"{"type":"message","content":[],"error":null}"#, Outcome::Success),
             (200, r#" {"type":"message","content":[{"type":"text","text":"{\"error\":1}"}]"#, Outcome::Success),
             (200, r#"{"input_tokens":5}"#, Outcome::Success),
+            (200, r#"{"type":"message","content":[{"type":"tool_use","input":{"detail":"x"}}]}"#, Outcome::Success),
             // Failures of the endpoint.
             (500, &error("api_error", "Internal server error"), SERVER),
             (502, PAGE, SERVER),
@@ -174,6 +176,7 @@ mod tests {
             (200, OVERLOADED, SERVER),
             (200, r#"{"error":{"message":"upstream timed out"}}"#, SERVER),
             (200, r#"{"error":"boom"}"#, SERVER),
+            (200, r#"{"detail":"upstream is gone"}"#, SERVER),
             (200, r#"{"code":500,"msg":"404 NOT_FOUND","success":false}"#, SERVER),
             (204, "", SERVER),
             (206, r#"{"type":"message"}"#, SERVER),
@@ -204,6 +207,11 @@ mod tests {
             // Conflicts.
             (409, &error("conflict", "busy"), Outcome::Conflict),
             (409, PAGE, Outcome::Conflict),
+            (407, "", Outcome::Conflict),
+            (421, "", Outcome::Conflict),
+            (425, "", Outcome::Conflict),
+            (451, PAGE, Outcome::Conflict),
+            (499, "", Outcome::Conflict),
             // Models.
             (404, &error("not_found_error", "model: claude-opus-4"), Outcome::Model),
             (404, r#"{"error":{"code":"model_not_found","message":"unknown"}}"#, Outcome::Model),

@@ -12,7 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 /// The deciding fields of an error body. Everything is empty if there was nothing to understand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fault {
-    /// Whether the body is an error: a top-level `error`, `type: error`, or `success: false`.
+    /// Whether the body is an error: a top-level `error` or `detail`, `type: error`, or `success: false`.
     pub(super) is_error: bool,
     /// `error.type`.
     pub(super) kind: Option<String>,
@@ -69,8 +69,8 @@ impl Fault {
 /// Whether `body` could be read as an error: a quick look that spares nearly every answer the reading. What makes an error
 /// stands there between quotes, unless it is written in escapes; inside a text its quotes would be escaped.
 pub(super) fn may_be_error(body: &[u8]) -> bool {
-    static SIGNS: LazyLock<[Finder<'static>; 3]> =
-        LazyLock::new(|| ["\"error\"", "\"success\"", "\\u00"].map(Finder::new));
+    static SIGNS: LazyLock<[Finder<'static>; 4]> =
+        LazyLock::new(|| ["\"error\"", "\"success\"", "\"detail\"", "\\u00"].map(Finder::new));
     SIGNS.iter().any(|sign| sign.find(body).is_some())
 }
 
@@ -166,12 +166,18 @@ impl Fault {
             "type" if inside => self.kind = Some(text),
             "type" => self.is_error |= text == "error",
             "success" => self.is_error |= text == "false",
-            "code" | "status" if !text.is_empty() => self.code = Some(text),
-            _ => {
-                self.message.push_str(&text);
-                self.message.push('\n');
+            "detail" if !inside && !text.is_empty() => {
+                self.is_error = true;
+                self.tell(&text);
             }
+            "code" | "status" if !text.is_empty() => self.code = Some(text),
+            _ => self.tell(&text),
         }
+    }
+
+    fn tell(&mut self, text: &str) {
+        self.message.push_str(text);
+        self.message.push('\n');
     }
 }
 

@@ -22,7 +22,7 @@ pub enum Outcome {
     Rate(RateLimit),
     /// The key is refused or without credit.
     Auth,
-    /// 409: says nothing about the endpoint, yet another one may answer.
+    /// 409 and the like: says nothing about the endpoint, yet another one may answer.
     Conflict,
     /// The endpoint does not serve this model.
     Model,

@@ -30,7 +30,9 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
         return Some(Duration::from_secs(seconds));
     }
     if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
+        // More than fits is as long as can be; less than nothing, or no number, says nothing.
+        let beyond = (seconds > 0.0).then_some(Duration::MAX);
+        return Duration::try_from_secs_f64(seconds).ok().or(beyond);
     }
     httpdate::parse_http_date(text).ok().map(|at| until(at, now))
 }
@@ -105,7 +107,7 @@ mod tests {
             ("-3", None),
             ("NaN", None),
             ("later", None),
-            ("99999999999999999999999", None),
+            ("99999999999999999999999", Some(u64::MAX)),
         ] {
             assert_eq!(limit(&[("retry-after", value)]), (expected, false), "{value}");
         }

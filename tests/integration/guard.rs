@@ -130,7 +130,7 @@ async fn no_cors_header_ever_goes_down() {
 }
 
 #[tokio::test]
-async fn a_request_with_two_lengths_is_refused_and_the_connection_closed() {
+async fn a_request_with_two_lengths_or_an_unknown_coding_is_refused_and_the_connection_closed() {
     let (upstream, proxy) = fixture().await;
     let hidden = "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
     for lengths in [
@@ -141,6 +141,9 @@ async fn a_request_with_two_lengths_is_refused_and_the_connection_closed() {
         "Content-Length: 5, 6",
         "Transfer-Encoding: xchunked",
         "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: chunked, chunked",
+        "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding : chunked",
         "Content-Length: 5\r\nTransfer-Encoding:\tchunked",
     ] {

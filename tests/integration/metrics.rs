@@ -1,7 +1,8 @@
 //! What is counted, as Prometheus reads it.
 
-use crate::support::config::{endpoint, in_order};
-use crate::support::{Proxy, Refused, Request, Upstream, file, in_time, profile};
+use crate::support::client::read_until;
+use crate::support::config::{endpoint, in_order, with};
+use crate::support::{Client, End, Proxy, Refused, Reply, Request, Upstream, file, in_time, messages, profile};
 
 /// Waits until every one of `lines` stands in the metrics.
 async fn wait_for(proxy: &Proxy, lines: &[&str]) -> String {
@@ -77,4 +78,44 @@ async fn reloads_and_switches_are_counted() {
     let accepted =
         [r#"qcc_config_reloads_total{result="accepted"} 1"#, "qcc_config_valid 1", "qcc_config_generation 2"];
     wait_for(&proxy, &accepted).await;
+}
+
+/// The first events of a stream, and then `end`.
+fn half(end: End) -> Reply {
+    Reply::sse([messages::start(), messages::block_start(0), messages::delta(0, "half")]).end(end)
+}
+
+#[tokio::test]
+async fn an_attempt_counts_as_what_its_end_shows_and_as_cancelled_if_the_client_leaves() {
+    let upstream = Upstream::always(half(End::Reset)).await;
+    let proxy = Proxy::start(&with("failover: { failure_threshold: 10 }", &[in_order([upstream.url()])])).await;
+    proxy.send(&Request::stream()).await;
+    let error = || Reply::sse([messages::start(), messages::block_start(0), messages::error("overloaded_error", "no")]);
+    upstream.script(move |_| error());
+    proxy.send(&Request::stream()).await;
+    upstream.script(|_| half(End::Hang));
+    let mut client = Client::h1(proxy.address).await;
+    let mut response = client.begin(&Request::stream()).await.expect("a head");
+    read_until(response.body_mut(), "half").await;
+    drop((response, client));
+    upstream.script(|_| Reply::hang());
+    let (mut client, request) = (Client::h1(proxy.address).await, Request::stream());
+    tokio::select! {
+        answer = client.begin(&request) => panic!("nothing was scripted: {answer:?}"),
+        _ = upstream.wait_for(4) => {}
+    }
+    drop(client);
+    let text = wait_for(
+        &proxy,
+        &[
+            r#"qcc_attempts_total{endpoint="production/a",outcome="local"} 1"#,
+            r#"qcc_attempts_total{endpoint="production/a",outcome="server"} 1"#,
+            r#"qcc_attempts_total{endpoint="production/a",outcome="cancelled"} 2"#,
+            "qcc_first_byte_seconds_count 0",
+        ],
+    )
+    .await;
+    assert!(!text.contains(r#"outcome="success""#), "{text}");
+    let log = proxy.wait_log("attempts=a:cancelled").await;
+    assert!(log.contains("result=cancelled"), "{log}");
 }
