@@ -18,7 +18,6 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::view::{Error, Verdict};
-use crate::config::Instance;
 
 /// For an answer that needs no waiting.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -57,19 +56,19 @@ impl fmt::Display for ClientError {
 
 impl std::error::Error for ClientError {}
 
-/// The way to the proxy of one file.
+/// The way to a proxy.
 #[derive(Debug)]
 pub struct Client {
-    instance: Instance,
+    socket: PathBuf,
     runtime: Runtime,
 }
 
 impl Client {
-    /// To the proxy of `instance`, if there is one: that is found out by asking at its socket.
-    pub fn of(instance: Instance) -> Result<Self, ClientError> {
+    /// To the proxy whose control socket is `socket`; whether it answers is found out by asking.
+    pub fn at(socket: PathBuf) -> Result<Self, ClientError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| ClientError::Unreachable(error.to_string()))?;
-        Ok(Self { instance, runtime })
+        Ok(Self { socket, runtime })
     }
 
     /// Asks for what is at `path`.
@@ -139,7 +138,8 @@ impl Client {
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), ClientError> {
-        let stream = UnixStream::connect(&self.instance.socket).await.map_err(|error| self.absent(&error))?;
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.absent(&error))?;
+        trusted(&stream).map_err(|error| self.absent(&error))?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(&error))?;
         let answered = async {
@@ -159,13 +159,23 @@ impl Client {
     }
 
     fn absent(&self, error: &io::Error) -> ClientError {
+        let socket = self.socket.display();
         match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ClientError::NotRunning(self.instance.config.clone())
-            }
-            _ => ClientError::Unreachable(format!("`{}`: {error}", self.instance.socket.display())),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::Unreachable(format!(
+                "nobody answers at `{socket}`; it is starting or ending, or its log says why it has no control socket"
+            )),
+            _ => ClientError::Unreachable(format!("`{socket}`: {error}")),
         }
     }
+}
+
+/// Whoever answers must be the same user, or root; root may ask anybody.
+fn trusted(stream: &UnixStream) -> io::Result<()> {
+    let (them, us) = (stream.peer_cred()?.uid(), rustix::process::geteuid().as_raw());
+    if them == us || them == 0 || us == 0 {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("user {them} answers there")))
 }
 
 fn unreachable(error: &dyn fmt::Display) -> ClientError {

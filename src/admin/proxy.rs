@@ -29,6 +29,10 @@ pub struct Proxy {
     pub config: PathBuf,
     /// The id of its instance.
     pub instance: String,
+    /// The directory of its state.
+    pub state_dir: PathBuf,
+    /// Its log file, if it logs to one.
+    pub log: Option<PathBuf>,
     /// Where it listens, such as `http://127.0.0.1:7860`.
     pub listen: Vec<String>,
     /// Where the admin listener is, and the file with its token.

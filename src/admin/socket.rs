@@ -34,6 +34,11 @@ impl Door {
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
         Ok(Self { listener, path: path.to_owned(), file: file(path)? })
     }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl Entrance for Door {

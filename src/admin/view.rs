@@ -72,6 +72,10 @@ pub struct Status {
     pub config: String,
     /// The id of its instance.
     pub instance: String,
+    /// The directory of its state.
+    pub state_dir: String,
+    /// Its log file, if it logs to one.
+    pub log: Option<String>,
     /// Where it listens.
     pub listen: Vec<String>,
     /// The admin listener, if there is one.

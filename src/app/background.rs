@@ -19,7 +19,7 @@ use super::past;
 use super::signal::{self, Signals};
 use super::upkeep::{self, Upkeep};
 use super::worker::{Crew, Site};
-use super::{Options, StartError, advance, history, supervisor};
+use super::{Options, StartError, advance, history, search, supervisor};
 use crate::admin;
 use crate::admin::socket::Door;
 use crate::config::model::ServerTls;
@@ -147,6 +147,8 @@ impl Background {
     ) -> Result<Proxy, StartError> {
         let cell = publisher.cell();
         let config = Arc::clone(&cell.load().config);
+        // The first: where another proxy of this file answers commands there is nothing to be started.
+        let door = instance.as_ref().map(door).transpose()?.flatten();
         let listeners = listen::bind(config.server.listen.addresses())?;
         let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let tls = match &config.server.tls {
@@ -181,7 +183,7 @@ impl Background {
         Ok(Proxy {
             phase: self.phase.clone(),
             heard: self.options.events.listen_but_requests(),
-            door: instance.as_ref().and_then(door),
+            door,
             admin: admin_listeners(&config, instance.as_ref(), &publisher.cell())?,
             instance,
             store,
@@ -202,7 +204,12 @@ impl Background {
 async fn lock(instance: Option<Instance>, log: Option<Arc<LogHandle>>) -> Result<Option<Lock>, StartError> {
     let Some(instance) = instance else { return Ok(None) };
     let place = instance.clone();
-    let taken = tokio::task::spawn_blocking(move || Lock::take(&place)).await;
+    let taken = tokio::task::spawn_blocking(move || match search::holder(&place) {
+        Ok(Some(holder)) => Err(LockError::Held(Some(Box::new(holder)))),
+        // What cannot be looked at is no sign of a proxy.
+        Ok(None) | Err(_) => Lock::take(&place),
+    })
+    .await;
     match (taken.map_err(|_| StartError::Panicked)?, log) {
         (Ok(lock), Some(log)) => match log_to_file(&log, &lock, instance.log()) {
             Ok(()) => Ok(Some(lock)),
@@ -243,14 +250,19 @@ fn leave(instance: Instance, locked: bool) -> impl FnMut() -> bool + Send {
     }
 }
 
-/// The control socket; without it the proxy runs all the same.
-fn door(instance: &Instance) -> Option<Door> {
-    let opened = Door::open(&instance.socket);
-    let warn = |error| {
-        let socket = instance.socket.display();
-        tracing::warn!(%error, %socket, "no control socket: commands do not find this proxy");
-    };
-    opened.map_err(warn).ok()
+/// The control socket; without it the proxy runs all the same, but not beside another one of this file.
+fn door(instance: &Instance) -> Result<Option<Door>, StartError> {
+    match Door::open(&instance.socket) {
+        Ok(door) => Ok(Some(door)),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Err(StartError::Held(Box::new(Held::new(instance, None))))
+        }
+        Err(error) => {
+            let socket = instance.socket.display();
+            tracing::warn!(%error, %socket, "no control socket: commands cannot ask this proxy");
+            Ok(None)
+        }
+    }
 }
 
 /// The admin listener of the file (`localhost` is two); without a place for its token there is none.
@@ -310,8 +322,7 @@ impl Proxy {
     fn wired(&self, options: &Options) -> Wired {
         let (events, cell) = (self.shared.events.clone(), self.shared.cell.clone());
         let lock = self.lock.clone();
-        let urls = self.urls();
-        let socket = self.instance.as_ref().filter(|_| self.door.is_some()).map(|instance| instance.socket.clone());
+        let (urls, socket) = (self.urls(), self.door.as_ref().map(|door| door.path().to_owned()));
         let said = lock.as_ref().map(|lock| {
             lock.say(|own| {
                 own.addresses = urls;
@@ -339,6 +350,8 @@ impl Proxy {
             started: SystemTime::now(),
             config: instance.config.clone(),
             instance: instance.id.clone(),
+            state_dir: instance.state.clone(),
+            log: self.lock.as_ref().and_then(|lock| lock.holder().log),
             listen: self.urls(),
             admin: self.admin.first().map(|admin| (admin.url(), admin.token_file().to_owned())),
             cell: self.shared.cell.clone(),

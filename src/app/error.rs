@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::lock::Holder;
-use crate::config::Instance;
+use crate::config::{Instance, instance_id};
 use crate::net::listen::ListenError;
 use crate::net::tls::TlsError;
 use crate::store::OpenError;
@@ -75,7 +75,7 @@ pub struct Held {
 
 impl Held {
     /// `instance` is held by `holder`, if that is known.
-    pub(super) fn new(instance: &Instance, holder: Option<Box<Holder>>) -> Self {
+    pub fn new(instance: &Instance, holder: Option<Box<Holder>>) -> Self {
         Self { config: instance.config.clone(), state: instance.state.clone(), holder }
     }
 }
@@ -85,7 +85,7 @@ impl fmt::Display for Held {
         let (config, state) = (self.config.display(), self.state.display());
         match &self.holder {
             None => write!(f, "a proxy runs on `{config}` already; `qcc proxy stop` ends it"),
-            Some(holder) if holder.config == self.config => write!(
+            Some(holder) if instance_id(&holder.config) == instance_id(&self.config) => write!(
                 f,
                 "a proxy runs on `{config}` already ({holder})\n  a saved file is taken live; `qcc proxy stop` ends the proxy"
             ),

@@ -39,12 +39,15 @@ pub struct Holder {
     pub started: SystemTime,
     /// The file.
     pub config: PathBuf,
+    /// Where its state is.
+    #[serde(default)]
+    pub state: PathBuf,
+    /// Its control socket, if it has one; `None` until it listens.
+    #[serde(default)]
+    pub socket: Option<PathBuf>,
     /// Where it listens, such as `http://127.0.0.1:7860`; empty until it does.
     #[serde(default)]
     pub addresses: Vec<String>,
-    /// Where it can be asked, if it has a control socket.
-    #[serde(default)]
-    pub socket: Option<PathBuf>,
     /// Its version.
     #[serde(default)]
     pub version: String,
@@ -66,14 +69,15 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// This process, with `config`.
-    fn own(config: PathBuf) -> Self {
+    /// This process, with `instance`.
+    fn own(instance: &Instance) -> Self {
         Self {
             pid: std::process::id(),
             started: SystemTime::now(),
-            config,
-            addresses: Vec::new(),
+            config: instance.config.clone(),
+            state: instance.state.clone(),
             socket: None,
+            addresses: Vec::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             log: None,
             draining: None,
@@ -115,7 +119,7 @@ impl Lock {
         if !take(&file).map_err(unusable)? {
             return Err(LockError::Held(read(&file).map(Box::new)));
         }
-        let lock = Self { file, holder: Mutex::new(Holder::own(instance.config.clone())) };
+        let lock = Self { file, holder: Mutex::new(Holder::own(instance)) };
         lock.say(|_| ()).map_err(unusable)?;
         Ok(lock)
     }
@@ -154,7 +158,7 @@ pub fn holder(state: &Path) -> io::Result<Option<Holder>> {
             return Ok(None);
         }
         if let Some(holder) = read(&file) {
-            return Ok(Some(holder));
+            return Ok(Some(Holder { state: state.to_owned(), ..holder }));
         }
         std::thread::sleep(PAUSE);
     }
@@ -230,7 +234,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let instance = instance(dir.path());
         drop(create(&instance.state).expect("a file"));
-        let one = Holder { pid: 1, ..Holder::own(instance.config.clone()) };
+        let one = Holder { pid: 1, ..Holder::own(&instance) };
         for left in [serde_json::to_string(&one).expect("JSON"), "{ \"pid\": 1".to_owned()] {
             std::fs::write(instance.state.join(NAME), left).expect("a file");
             assert_eq!(holder(&instance.state).expect("a lock"), None);

@@ -12,6 +12,7 @@ mod error;
 mod history;
 pub mod lock;
 mod past;
+pub mod search;
 mod signal;
 mod supervisor;
 mod upkeep;
@@ -25,7 +26,7 @@ use std::thread::JoinHandle;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::sync::watch;
 
-pub use error::StartError;
+pub use error::{Held, StartError};
 
 use self::lock::{Holder, Lock};
 use crate::proxy::serve::Phase;

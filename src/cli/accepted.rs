@@ -1,9 +1,7 @@
 //! The accepted files that the proxy of a file has kept, for the commands that look at them.
 
-use serde_json::Value;
-
 use super::edit::{Failure, Sheet};
-use crate::config::{Config, Instance, alike, blanked, load_bytes};
+use crate::config::{Config, alike, blanked, load_bytes};
 use crate::snapshot::accepted::{Accepted, Revision};
 
 /// What is kept of one file.
@@ -16,8 +14,7 @@ pub(super) struct Kept {
 impl Kept {
     /// Looks where the proxy of the file keeps them.
     pub(super) fn of(sheet: &Sheet) -> Result<Self, Failure> {
-        let dir = sheet.get(&["state", "dir"]).and_then(Value::as_str).map(std::path::Path::new);
-        let state = Instance::here(sheet.path(), dir).state;
+        let state = sheet.found()?.instance.state;
         let accepted = Accepted::of(&state);
         let unreadable = |error| Failure::CouldNot(format!("`{}`: {error}", state.display()));
         Ok(Self { revisions: accepted.list().map_err(unreadable)?, accepted })

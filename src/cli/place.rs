@@ -5,25 +5,25 @@ use std::time::SystemTime;
 
 use super::edit::{self, Failure};
 use crate::admin::client::{Client, ClientError};
-use crate::app::lock::{self, Lock, LockError};
+use crate::app::Held;
+use crate::app::lock::{Lock, LockError};
+use crate::app::search::Found;
 use crate::config::{self, Config, Instance, Loaded};
 use crate::store::{FILE, Failure as StoreFailure, Reader, Store, Tx, View};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Place {
-    instance: Instance,
+    found: Found,
     loaded: Loaded,
 }
 
 impl Place {
     /// Of the file that `named` or the surroundings name. A file that is not valid, or gone, may have a state all the same.
     pub(super) fn of(named: Option<&File>) -> Result<Self, Failure> {
-        let path = edit::find(named)?;
-        let loaded = config::load(&path);
-        let state = loaded.config.as_ref().and_then(|config| config.state.dir.clone());
-        let place = Self { instance: Instance::here(&path, state.as_deref()), loaded };
-        if place.loaded.unread() && !place.instance.state.join(FILE).exists() {
+        let loaded = config::load(&edit::find_or_gone(named)?);
+        let place = Self { found: edit::find_proxy(&loaded)?, loaded };
+        if place.loaded.unread() && !place.instance().state.join(FILE).exists() {
             return Err(place.unread());
         }
         Ok(place)
@@ -34,14 +34,18 @@ impl Place {
         Failure::CouldNot(format!("`{}`: {why}", self.loaded.path.display()))
     }
 
+    const fn instance(&self) -> &Instance {
+        &self.found.instance
+    }
+
     /// The file, absolute.
     pub(super) fn path(&self) -> &File {
-        &self.instance.config
+        &self.instance().config
     }
 
     /// The id of its instance.
     pub(super) fn id(&self) -> &str {
-        &self.instance.id
+        &self.instance().id
     }
 
     /// What was read.
@@ -61,7 +65,7 @@ impl Place {
 
     /// The way to the proxy.
     pub(super) fn proxy(&self) -> Result<Client, ClientError> {
-        ask(self.instance.clone())
+        self.found.client()
     }
 
     /// Looks at the state file; `None` where nothing was kept yet.
@@ -77,7 +81,7 @@ impl Place {
         &self,
         look: impl FnOnce(&View<'_>) -> Result<T, StoreFailure>,
     ) -> Result<Option<(T, SystemTime)>, Failure> {
-        let reader = Reader::open(&self.instance.state).map_err(|error| Failure::CouldNot(error.to_string()))?;
+        let reader = Reader::open(&self.instance().state).map_err(|error| Failure::CouldNot(error.to_string()))?;
         let Some(mut reader) = reader else { return Ok(None) };
         let written = reader.written().unwrap_or_else(SystemTime::now);
         let found = reader.read(look).map_err(|error| Failure::CouldNot(error.to_string()))?;
@@ -90,29 +94,15 @@ impl Place {
         job: impl FnOnce(&Tx<'_>) -> Result<T, StoreFailure> + Send + 'static,
     ) -> Result<T, Failure> {
         let could_not = |error: &dyn std::fmt::Display| Failure::CouldNot(error.to_string());
-        let _lock = Lock::take(&self.instance).map_err(|error| match error {
-            LockError::Held(_) => Failure::CouldNot("a proxy is just starting; try again".to_owned()),
+        let _lock = Lock::take(self.instance()).map_err(|error| match error {
+            LockError::Held(holder) => could_not(&Held::new(self.instance(), holder)),
             LockError::Unusable(path, error) => could_not(&format!("`{}`: {error}", path.display())),
         })?;
-        let store = Store::open(&self.instance.state).map_err(|error| could_not(&error))?;
+        let store = Store::open(&self.instance().state).map_err(|error| could_not(&error))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| could_not(&error))?;
         runtime.block_on(store.write(job)).map_err(|error| could_not(&error))
     }
-}
-
-/// The way to the proxy of `instance`. A proxy whose environment was another one says in its lock where its socket is.
-fn ask(mut instance: Instance) -> Result<Client, ClientError> {
-    let holder = lock::holder(&instance.state).ok().flatten().filter(|holder| holder.config == instance.config);
-    if let Some(socket) = holder.and_then(|holder| holder.socket) {
-        instance.socket = socket;
-    }
-    Client::of(instance)
-}
-
-/// The way to the proxy of the file at `path`.
-pub(super) fn proxy_of(path: &File) -> Result<Client, ClientError> {
-    ask(Instance::here(path, config::load(path).state_dir().as_deref()))
 }
 
 /// The proxy's no is a refusal; anything else could not be tried.

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::accepted::{Kept, comparable};
 use super::edit::{self, Failure, Sheet};
-use super::place::proxy_of;
 use super::stdout;
 use crate::admin::view::{Reload, Status};
 use crate::config::{Config, alike, blanked};
@@ -168,6 +167,6 @@ impl Plan {
 
 /// What the proxy of the file says of what it runs; `None`: nobody answers.
 fn running(sheet: &Sheet) -> Option<Reload> {
-    let client = proxy_of(sheet.path()).ok()?;
+    let client = sheet.found().ok()?.client().ok()?;
     client.get::<Status>("/v1/status").ok().map(|status| status.reload)
 }

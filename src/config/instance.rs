@@ -1,7 +1,8 @@
 //! A file and the places that belong to it: its state, its control socket.
 //!
-//! Everything is derived from the file's path and the environment, so that every command finds the proxy of its file,
-//! and proxies of different files never meet. Nothing here touches the disk.
+//! Everything is derived from the file's path and the environment, so that proxies of different files never meet. Both a
+//! saved file and an environment may say something else by now than when the proxy of the file was started: who looks
+//! for it looks at all places there can be. Nothing here touches the disk.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,15 @@ pub struct Instance {
     pub socket: PathBuf,
 }
 
+/// Places of an instance beside those its file and the environment name now; the likeliest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Of its state: without the file's `state.dir`, then without each variable.
+    pub states: Vec<PathBuf>,
+    /// Of its control socket: that of a login, and the one without.
+    pub sockets: Vec<PathBuf>,
+}
+
 impl Instance {
     /// The instance of `config` for this process: with its environment and its user.
     pub fn here(config: &Path, state_dir: Option<&Path>) -> Self {
@@ -38,6 +48,21 @@ impl Instance {
         let state = state(&config, &id, state_dir, env);
         let socket = socket(&id, env, uid);
         Self { id, config, state, socket }
+    }
+
+    /// Where else this user's proxies of the file may have been told to be, for who looks for one.
+    pub fn elsewhere(&self) -> Elsewhere {
+        self.elsewhere_of(&|name| std::env::var_os(name), rustix::process::getuid().as_raw())
+    }
+
+    fn elsewhere_of(&self, env: &dyn Fn(&str) -> Option<OsString>, uid: u32) -> Elsewhere {
+        let ignored = |ignored: &'static [&str]| move |name: &str| env(name).filter(|_| !ignored.contains(&name));
+        let state = |names| state(&self.config, &self.id, None, &ignored(names));
+        let states = [&[][..], &["QCC_STATE_DIR"], &["QCC_STATE_DIR", "XDG_STATE_HOME"]].map(state);
+        let login = PathBuf::from(format!("/run/user/{uid}"));
+        let logged_in = |name: &str| (name == "XDG_RUNTIME_DIR").then(|| login.clone().into_os_string());
+        let sockets = [socket(&self.id, &logged_in, uid), socket(&self.id, &|_| None, uid)];
+        Elsewhere { states: others(states, &self.state), sockets: others(sockets, &self.socket) }
     }
 
     /// The log file of a proxy in the background.
@@ -63,6 +88,13 @@ fn socket(id: &str, env: &dyn Fn(&str) -> Option<OsString>, uid: u32) -> PathBuf
     usual
         .filter(|path| path.as_os_str().len() <= LONGEST_SOCKET)
         .unwrap_or_else(|| Path::new("/tmp").join(format!("qcc-{uid}")).join(name))
+}
+
+/// Those that are not `first`, each once.
+fn others(places: impl IntoIterator<Item = PathBuf>, first: &Path) -> Vec<PathBuf> {
+    let mut others: Vec<PathBuf> = places.into_iter().filter(|place| place != first).collect();
+    others.dedup();
+    others
 }
 
 /// What an XDG variable names; relative paths are to be ignored.
@@ -100,5 +132,21 @@ mod tests {
         assert_eq!(instance(None, &[("XDG_RUNTIME_DIR", "relative")]).socket, short);
         let long = format!("/{}", "x".repeat(100));
         assert_eq!(instance(None, &[("XDG_RUNTIME_DIR", &long)]).socket, short);
+    }
+
+    #[test]
+    fn a_proxy_may_be_where_another_file_or_environment_wanted_it() {
+        let id = instance_id(Path::new("/work/qcc.yaml"));
+        let variables = [("QCC_STATE_DIR", "/state"), ("XDG_STATE_HOME", "/xdg"), ("HOME", "/home/u")];
+        let env = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+        let now = Instance::of(Path::new("/work/qcc.yaml"), Some(Path::new("kept")), &env, 1000);
+        let Elsewhere { states, sockets } = now.elsewhere_of(&env, 1000);
+        let home = Path::new("/home/u/.local/state/qcc").join(&id);
+        assert_eq!(states, [Path::new("/state"), &Path::new("/xdg/qcc").join(&id), &home]);
+        assert_eq!(sockets, [Path::new("/run/user/1000/qcc").join(format!("{id}.sock"))]);
+
+        let now = instance(None, &[("XDG_RUNTIME_DIR", "/run/user/1000"), ("HOME", "/home/u")]);
+        let Elsewhere { states, sockets } = now.elsewhere_of(&|name| (name == "HOME").then(|| "/home/u".into()), 1000);
+        assert_eq!((states.len(), sockets), (0, vec![Path::new("/tmp/qcc-1000").join(format!("{id}.sock"))]));
     }
 }

@@ -14,6 +14,13 @@ pub struct NotFound {
     looked: Vec<PathBuf>,
 }
 
+impl NotFound {
+    /// Where it was looked for.
+    pub fn looked(&self) -> &[PathBuf] {
+        &self.looked
+    }
+}
+
 impl fmt::Display for NotFound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no qcc.yaml found; looked for")?;

@@ -38,7 +38,7 @@ pub mod units;
 
 pub use blank::{BLANK, alike, blanked, effective, exported};
 pub use diagnostic::{Diagnostic, Severity};
-pub use instance::Instance;
+pub use instance::{Elsewhere, Instance};
 pub use load::{Loaded, load, load_bytes, resolve, sha256};
 pub use locate::{NotFound, instance_id, lexical, locate};
 pub(crate) use mask::secrets;

@@ -42,6 +42,7 @@ mod point;
 mod queue;
 mod reload;
 mod restart;
+mod search;
 mod shutdown;
 mod sources;
 mod state;

@@ -40,6 +40,8 @@ pub(super) fn view(proxy: &Proxy) -> Status {
         started: Time(proxy.started),
         config: proxy.config.display().to_string(),
         instance: proxy.instance.clone(),
+        state_dir: proxy.state_dir.display().to_string(),
+        log: proxy.log.as_ref().map(|path| path.display().to_string()),
         listen: proxy.listen.clone(),
         admin: proxy
             .admin

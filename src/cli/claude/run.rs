@@ -24,10 +24,10 @@ use tokio::signal::unix::{self, SignalKind};
 
 use super::target::{Credential, PLACEHOLDER, Target};
 use super::{key, settings, target};
-use crate::app::{self, Running, StartError, lock};
+use crate::app::{self, Running, StartError, search};
 use crate::cli::complete;
 use crate::cli::edit::{self, Failure, Sheet};
-use crate::config::{Config, Instance};
+use crate::config::Config;
 
 /// How often it is seen whether somebody listens.
 const TICK: Duration = Duration::from_secs(1);
@@ -200,8 +200,7 @@ impl Proxy {
 
 /// Where the proxy that runs the file at `path` says it listens.
 fn running(path: &File, config: &Config) -> Option<String> {
-    let instance = Instance::here(path, config.state.dir.as_deref());
-    let holder = lock::holder(&instance.state).ok().flatten().filter(|holder| holder.config == path)?;
+    let holder = search::find(path, config.state.dir.as_deref()).ok()?.holder?;
     let (_, address) = holder.addresses.first()?.split_once("://")?;
     target::url(&config.server, address)
 }

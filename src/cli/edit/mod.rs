@@ -22,7 +22,8 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::files;
-use crate::config::locate;
+use crate::app::search::{self, Found};
+use crate::config::{Loaded, NotFound, locate};
 use crate::patch::{self, Edit, Patch};
 
 pub(super) use consent::{agrees, confirm};
@@ -133,7 +134,7 @@ fn finish(
     }
     let report = report::Report { sheet, patch, diff: &diff, written: !args.dry_run, withheld };
     let wait = !(args.dry_run || args.no_wait || patch.is_empty());
-    let hear = || if wait { verdict::hear(sheet.path(), patch, begun) } else { None };
+    let hear = || if wait { verdict::hear(sheet, patch, begun) } else { None };
     Ok(if args.json { report.json(facts, hear()) } else { report.print(hear) })
 }
 
@@ -163,8 +164,28 @@ fn save(path: &Path, diff: &str, withheld: bool) -> Result<(), Failure> {
     std::fs::write(path, diff).map_err(|error| Failure::CouldNot(format!("`{}`: {error}", path.display())))
 }
 
+/// Who runs the file, and its places as its proxy has them.
+pub(super) fn find_proxy(loaded: &Loaded) -> Result<Found, Failure> {
+    let path = loaded.path.display();
+    let unknown = |error| Failure::CouldNot(format!("whether a proxy runs on `{path}` cannot be known: {error}"));
+    search::find(&loaded.path, loaded.state_dir().as_deref()).map_err(unknown)
+}
+
+/// The file that is meant. One that is gone is found as long as its proxy runs.
+pub(super) fn find_or_gone(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    let cwd = cwd()?;
+    let runs = |path: &&PathBuf| search::find(path, None).is_ok_and(|found| found.holder.is_some());
+    let located = locate(named, &|name| std::env::var_os(name), &cwd);
+    located.or_else(|lost| lost.looked().iter().find(runs).cloned().ok_or(lost)).map_err(lost)
+}
+
 pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
-    locate(named, &|name| std::env::var_os(name), &cwd()?).map_err(|error| Failure::CouldNot(error.to_string()))
+    locate(named, &|name| std::env::var_os(name), &cwd()?).map_err(lost)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+fn lost(error: NotFound) -> Failure {
+    Failure::CouldNot(error.to_string())
 }
 
 fn cwd() -> Result<PathBuf, Failure> {

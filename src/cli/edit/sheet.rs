@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{Endpoint, Failure, cwd, find};
+use super::{Endpoint, Failure, cwd, find, find_proxy};
+use crate::app::search::Found;
 use crate::config::{Config, Loaded, Severity, load, load_bytes, secrets};
 use crate::patch::{self, Edit, Patch, PatchError, Step};
 
@@ -62,6 +63,11 @@ impl Sheet {
     /// What is written at `keys`; `None` if nothing is.
     pub(in crate::cli) fn get(&self, keys: &[&str]) -> Option<&Value> {
         keys.iter().try_fold(&self.value, |value, key| value.get(key))
+    }
+
+    /// The proxy that runs it, and its places.
+    pub(in crate::cli) fn found(&self) -> Result<Found, Failure> {
+        find_proxy(&self.loaded)
     }
 
     /// The directory where its relative paths start.

@@ -1,14 +1,13 @@
 //! What the running proxy says to a file that was just written.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::Sheet;
 use crate::admin::client::ClientError;
 use crate::admin::view::Verdict;
-use crate::cli::place::proxy_of;
 use crate::config::sha256;
 use crate::patch::Patch;
 
@@ -20,18 +19,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) enum Heard {
     /// The proxy answered.
     Verdict(Verdict),
-    /// A proxy seems to run, but gave no answer.
-    Nothing(ClientError),
+    /// A proxy seems to run, but gave no answer; why.
+    Nothing(String),
 }
 
-/// Asks for the verdict on exactly what `patch` made of `file` at `since` or later; `None` where no proxy runs it.
-pub(super) fn hear(file: &Path, patch: &Patch, since: SystemTime) -> Option<Heard> {
+/// Asks for the verdict on exactly what `patch` made of the file at `since` or later; `None` where no proxy runs it.
+pub(super) fn hear(sheet: &Sheet, patch: &Patch, since: SystemTime) -> Option<Heard> {
     let sha256 = sha256(patch.after.as_bytes());
-    let asked = proxy_of(file).and_then(|client| client.verdict(&sha256, since, PATIENCE));
-    match asked {
+    let found = match sheet.found() {
+        Ok(found) => found,
+        Err(failure) => return Some(Heard::Nothing(failure.to_string())),
+    };
+    match found.client().and_then(|client| client.verdict(&sha256, since, PATIENCE)) {
         Ok(verdict) => Some(Heard::Verdict(verdict)),
         Err(ClientError::NotRunning(_)) => None,
-        Err(error) => Some(Heard::Nothing(error)),
+        Err(error) => Some(Heard::Nothing(error.to_string())),
     }
 }
 
@@ -55,7 +57,7 @@ impl Heard {
             Self::Verdict(Verdict::Pending) => {
                 format!("The running proxy has not taken it up within {} s; its log says more.", PATIENCE.as_secs())
             }
-            Self::Nothing(error) => format!("Whether the running proxy accepted it is not known: {error}"),
+            Self::Nothing(why) => format!("Whether the running proxy accepted it is not known: {why}"),
         }
     }
 
@@ -63,7 +65,7 @@ impl Heard {
     pub(super) fn json(&self) -> Value {
         match self {
             Self::Verdict(verdict) => json!(verdict),
-            Self::Nothing(error) => json!({ "verdict": "unknown", "message": error.to_string() }),
+            Self::Nothing(why) => json!({ "verdict": "unknown", "message": why }),
         }
     }
 }

@@ -11,6 +11,7 @@ use clap::Args;
 
 use super::follow::Follower;
 use super::{NOTHING, Site};
+use crate::app::lock::Holder;
 
 /// Bytes that are read at once, from the end.
 const PIECE: u64 = 64 << 10;
@@ -28,10 +29,15 @@ pub(in crate::cli) struct LogsArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &LogsArgs, site: &Site) -> Result<ExitCode, String> {
-    let path = site.instance().log();
-    if let Some(holder) = site.holder()?.filter(|holder| holder.log.is_none()) {
-        eprintln!("qcc: process {} logs to its standard error; the log file is of an earlier one", holder.pid);
-    }
+    let found = site.found()?;
+    let path = match &found.holder {
+        Some(Holder { log: Some(log), .. }) => log.clone(),
+        Some(holder) => {
+            eprintln!("qcc: process {} logs to its standard error; the log file is of an earlier one", holder.pid);
+            found.instance.log()
+        }
+        None => found.instance.log(),
+    };
     if !path.exists() {
         eprintln!("qcc: there is no `{}`; `qcc proxy start --daemon` writes one", path.display());
         return Ok(ExitCode::from(NOTHING));

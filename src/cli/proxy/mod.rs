@@ -1,6 +1,6 @@
 //! `qcc proxy`: runs the proxy, in the foreground or in the background, and asks after the one that runs.
 //!
-//! A command finds its proxy by the file: who holds the file's lock is the proxy.
+//! A command finds its proxy by the file, see [`crate::app::search`].
 
 mod daemon;
 mod follow;

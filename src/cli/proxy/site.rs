@@ -1,11 +1,12 @@
 //! The file a command is about, and the proxy that runs it.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::app::lock::{self, Holder};
-use crate::config::{self, Config, Instance, Loaded, locate};
+use crate::app::lock::Holder;
+use crate::app::search::Found;
+use crate::cli::edit;
+use crate::config::{self, Config, Loaded};
 
 /// One file, as it is now.
 pub(super) struct Site {
@@ -16,22 +17,19 @@ pub(super) struct Site {
 impl Site {
     /// The file that is meant; what is wrong with it is not asked here.
     pub(super) fn find(config: Option<&Path>) -> Result<Self, String> {
-        let cwd = env::current_dir().map_err(|error| format!("the current directory is not there: {error}"))?;
-        let path = locate(config, &|name| env::var_os(name), &cwd).map_err(|error| error.to_string())?;
-        let path = cwd.join(path);
+        let path = edit::find_or_gone(config).map_err(|failure| failure.to_string())?;
         let loaded = config::load(&path);
         Ok(Self { path, loaded })
     }
 
-    /// The places that belong to it.
-    pub(super) fn instance(&self) -> Instance {
-        Instance::here(&self.path, self.loaded.state_dir().as_deref())
+    /// The places that belong to it, and who runs it.
+    pub(super) fn found(&self) -> Result<Found, String> {
+        edit::find_proxy(&self.loaded).map_err(|failure| failure.to_string())
     }
 
     /// Who runs it, if anybody.
     pub(super) fn holder(&self) -> Result<Option<Holder>, String> {
-        let state = self.instance().state;
-        lock::holder(&state).map_err(|error| format!("`{}` cannot be read: {error}", state.join("lock").display()))
+        Ok(self.found()?.holder)
     }
 
     /// How long requests may take to finish.

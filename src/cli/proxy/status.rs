@@ -10,7 +10,7 @@ use super::stop::counted;
 use super::{NOTHING, Site};
 use crate::admin::view::Status;
 use crate::app::lock::Holder;
-use crate::cli::place::proxy_of;
+use crate::app::search::Found;
 use crate::cli::stdout::print;
 
 /// How it is shown.
@@ -23,24 +23,25 @@ pub(in crate::cli) struct StatusArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &StatusArgs, site: &Site) -> Result<ExitCode, String> {
-    let holder = site.holder()?;
-    let code = if holder.is_some() { ExitCode::SUCCESS } else { ExitCode::from(NOTHING) };
-    let text = if args.json { document(site, holder.as_ref()) } else { words(site, holder.as_ref()) };
+    let found = site.found()?;
+    let code = if found.holder.is_some() { ExitCode::SUCCESS } else { ExitCode::from(NOTHING) };
+    let text = if args.json { document(site, &found) } else { words(site, &found) };
     Ok(print(&text, code))
 }
 
-fn document(site: &Site, holder: Option<&Holder>) -> String {
-    let document = match holder {
+fn document(site: &Site, found: &Found) -> String {
+    let document = match &found.holder {
         None => json!({ "running": false, "file": site.path }),
         Some(holder) => json!({
             "running": true,
             "file": site.path,
-            "generation": generation(site),
+            "generation": generation(found),
             "pid": holder.pid,
             "version": holder.version,
             "started": humantime::format_rfc3339_seconds(holder.started).to_string(),
             "uptime_seconds": uptime(holder).as_secs(),
             "addresses": holder.addresses,
+            "state_dir": holder.state,
             "log": holder.log,
             "draining": holder.draining,
             "supervised": holder.supervised,
@@ -49,14 +50,15 @@ fn document(site: &Site, holder: Option<&Holder>) -> String {
     format!("{document:#}\n")
 }
 
-fn words(site: &Site, holder: Option<&Holder>) -> String {
-    let Some(holder) = holder else { return format!("{}\n", site.nobody()) };
+fn words(site: &Site, found: &Found) -> String {
+    let Some(holder) = &found.holder else { return format!("{}\n", site.nobody()) };
     let mut lines = vec![
         ("running", format!("process {}, for {}", holder.pid, humantime::format_duration(uptime(holder)))),
         ("file", site.path.display().to_string()),
     ];
-    lines.extend(generation(site).map(|generation| ("config", format!("generation {generation}"))));
+    lines.extend(generation(found).map(|generation| ("config", format!("generation {generation}"))));
     lines.extend(holder.addresses.iter().map(|address| ("address", address.clone())));
+    lines.push(("state", holder.state.display().to_string()));
     lines.extend(holder.log.iter().map(|log| ("log", log.display().to_string())));
     lines.extend(holder.draining.iter().map(|requests| ("stopping", format!("finishes {}", counted(*requests)))));
     let lines: Vec<_> = lines.iter().map(|(name, value)| format!("{name:<8}  {value}\n")).collect();
@@ -64,8 +66,8 @@ fn words(site: &Site, holder: Option<&Holder>) -> String {
 }
 
 /// How many files it has accepted, if it can be asked.
-fn generation(site: &Site) -> Option<u64> {
-    let status: Status = proxy_of(&site.path).ok()?.get("/v1/status").ok()?;
+fn generation(found: &Found) -> Option<u64> {
+    let status: Status = found.client().ok()?.get("/v1/status").ok()?;
     Some(status.reload.generation)
 }
 
