@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use zeroize::Zeroizing;
 
@@ -63,14 +64,31 @@ pub(in crate::cli) fn env_lines(directory: &Path) -> io::Result<Vec<(String, Sec
     Ok(pairs.map(|(name, value)| (name.trim().to_owned(), Secret::new(value.trim()))).collect())
 }
 
+/// Keeps the `.env` in `directory` out of git, also of a repository that is made later, and says what it did or cannot do.
+pub(in crate::cli) fn keep_from_git(directory: &Path) -> io::Result<()> {
+    if ignore_env(directory)? {
+        eprintln!("`.env` is now in .gitignore.");
+    }
+    if is_tracked(directory) {
+        eprintln!(
+            "warning: git tracks `.env` already, and ignores nothing it tracks; `git rm --cached .env` ends that"
+        );
+    }
+    Ok(())
+}
+
 /// Makes git ignore the `.env` in `directory`; says whether that took a new line.
-pub(in crate::cli) fn ignore_env(directory: &Path) -> io::Result<bool> {
-    let Some(above) = repository(directory) else { return Ok(false) };
-    for folder in directory.ancestors().take_while(|folder| folder.starts_with(&above)) {
+fn ignore_env(directory: &Path) -> io::Result<bool> {
+    let top = repository(directory).unwrap_or_else(|| directory.to_path_buf());
+    // The nearest file decides, and in it the last line.
+    for folder in directory.ancestors().take_while(|folder| folder.starts_with(&top)) {
         let known = read_or_empty(&folder.join(".gitignore"))?;
-        let covers = |line: &str| IGNORES.contains(&line) && (folder == directory || line != "/.env");
-        if known.lines().any(|line| covers(line.trim_end())) {
-            return Ok(false);
+        let about = |line: &&str| IGNORES.contains(line) && (folder == directory || *line != "/.env");
+        let mut lines = known.lines().rev().map(str::trim_end);
+        match lines.find(|line| about(&line.strip_prefix('!').unwrap_or(line))) {
+            Some(line) if line.starts_with('!') => break,
+            Some(_) => return Ok(false),
+            None => {}
         }
     }
     let path = directory.join(".gitignore");
@@ -79,6 +97,13 @@ pub(in crate::cli) fn ignore_env(directory: &Path) -> io::Result<bool> {
     let start = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
     file.write_all(format!("{start}.env\n").as_bytes())?;
     Ok(true)
+}
+
+/// Whether git has the `.env` in `directory` already. Only git knows; where there is none, nothing is tracked.
+fn is_tracked(directory: &Path) -> bool {
+    let mut git = Command::new("git");
+    git.arg("-C").arg(directory).args(["ls-files", "--error-unmatch", ".env"]).stdin(Stdio::null());
+    git.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// The top of the git working tree that `directory` is in.
@@ -155,16 +180,28 @@ mod tests {
     }
 
     #[test]
-    fn git_is_told_once_and_only_where_there_is_git() {
+    fn git_is_told_once() {
         let root = tempfile::tempdir().expect("a temporary directory");
         let inner = root.path().join("inner");
-        fs::create_dir(&inner).expect("creates");
-        assert!(!ignore_env(&inner).expect("no repository"));
+        fs::create_dir_all(inner.join("deep")).expect("creates");
         fs::create_dir(root.path().join(".git")).expect("creates");
         fs::write(root.path().join(".gitignore"), "/target\n/.env").expect("writes");
         assert!(ignore_env(&inner).expect("`/.env` above does not cover a folder below"));
         assert!(!ignore_env(&inner).expect("already there"));
         assert_eq!(fs::read_to_string(inner.join(".gitignore")).expect("reads"), ".env\n");
         assert!(!ignore_env(root.path()).expect("covered by `/.env`"));
+        assert!(!ignore_env(&inner.join("deep")).expect("covered from above"));
+        fs::write(inner.join("deep/.gitignore"), ".env\n!.env\n").expect("writes");
+        assert!(ignore_env(&inner.join("deep")).expect("the last line takes it back"));
+        assert!(!ignore_env(&inner.join("deep")).expect("already there"));
+    }
+
+    #[test]
+    fn a_repository_that_is_made_later_ignores_it_too() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        fs::write(directory.path().join(".gitignore"), "/target").expect("writes");
+        assert!(ignore_env(directory.path()).expect("no repository yet"));
+        assert_eq!(fs::read_to_string(directory.path().join(".gitignore")).expect("reads"), "/target\n.env\n");
+        assert!(!ignore_env(directory.path()).expect("already there"));
     }
 }

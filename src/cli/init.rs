@@ -140,9 +140,7 @@ fn check(path: &Path, text: &str) -> Result<(), InitError> {
 fn write(path: &Path, directory: &Path, plan: &Plan) -> Result<(), InitError> {
     let at = |path: PathBuf| move |error| InitError::Io(path, error);
     if !plan.keys.is_empty() {
-        if files::ignore_env(directory).map_err(at(directory.join(".gitignore")))? {
-            eprintln!("`.env` is now in .gitignore.");
-        }
+        files::keep_from_git(directory).map_err(at(directory.join(".gitignore")))?;
         files::add_keys(directory, &plan.keys).map_err(at(directory.join(".env")))?;
     }
     let beside = directory.join(SCHEMA);

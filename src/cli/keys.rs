@@ -17,9 +17,7 @@ pub(super) fn keep(directory: &Path, keys: &[Line]) -> Result<(), Failure> {
     let failed = |name: &str, error: std::io::Error| {
         Failure::CouldNot(format!("`{}`: {error}; nothing was changed", directory.join(name).display()))
     };
-    if files::ignore_env(directory).map_err(|error| failed(".gitignore", error))? {
-        eprintln!("`.env` is now in .gitignore.");
-    }
+    files::keep_from_git(directory).map_err(|error| failed(".gitignore", error))?;
     files::add_keys(directory, keys).map_err(|error| failed(".env", error))?;
     let names: Vec<&str> = keys.iter().map(|(name, _)| name.as_str()).collect();
     eprintln!("The key is in {} as {}; the file refers to it.", directory.join(".env").display(), names.join(", "));

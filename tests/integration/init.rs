@@ -115,7 +115,6 @@ fn without_a_terminal_nothing_is_taken_over_unless_yes_is_said() {
 #[test]
 fn keys_in_settings_move_into_a_private_ignored_env_file() {
     let desk = Desk::new();
-    fs::create_dir(desk.project().join(".git")).expect("creates");
     desk.settings(&format!(
         r#"{{"env":{{"ANTHROPIC_AUTH_TOKEN":"{CANARY}","ANTHROPIC_BASE_URL":"https://relay.example"}}}}"#
     ));
@@ -131,6 +130,27 @@ fn keys_in_settings_move_into_a_private_ignored_env_file() {
 
     let said = desk.qcc(&["validate", "--resolve", "qcc.yaml"], &[]);
     assert_eq!(said.code, Some(0), "the proxy would find the key: {}{}", said.stdout, said.stderr);
+}
+
+#[test]
+fn a_repository_that_is_made_later_does_not_take_the_keys_in() {
+    let desk = Desk::new();
+    desk.settings(&format!(r#"{{"env":{{"ANTHROPIC_AUTH_TOKEN":"{CANARY}"}}}}"#));
+    desk.qcc(&["init", "--yes"], &[]);
+    let git = |args: &[&str]| {
+        let output = Command::new("git").args(args).current_dir(desk.project()).output().expect("git runs");
+        String::from_utf8(output.stdout).expect("git speaks UTF-8")
+    };
+    git(&["init", "-q"]);
+    git(&["add", "-A"]);
+    let taken = git(&["ls-files"]);
+    assert!(taken.contains("qcc.yaml") && !taken.contains(".env"), "{taken}");
+
+    git(&["add", "-f", ".env"]);
+    fs::remove_file(desk.project().join("qcc.yaml")).expect("the file is ours");
+    desk.settings(&format!(r#"{{"env":{{"ANTHROPIC_AUTH_TOKEN":"{CANARY}-new"}}}}"#));
+    let said = desk.qcc(&["init", "--yes"], &[("PATH", "/usr/bin:/bin")]);
+    assert!(said.stderr.contains("git tracks `.env` already"), "{}", said.stderr);
 }
 
 #[test]
