@@ -28,6 +28,11 @@ pub fn health(snapshot: &Snapshot, records: &Records, clocks: Clocks) -> Health 
     routes::health::of_all(snapshot, records, clocks)
 }
 
+/// The first of the last `count` days, today included, in days since 1970.
+pub fn first_day(count: u32) -> i64 {
+    routes::health::first_day(count)
+}
+
 /// Who would serve such a request. Where conversations belong is looked up in `affinity`, if that is known.
 pub fn explanation(
     snapshot: &Snapshot,

@@ -11,9 +11,11 @@ use super::edit;
 use super::place::Place;
 use super::seen::Seen;
 use super::stdout;
-use super::table::table_with_notes;
+use super::table::{fitted_with_notes, table_with_notes};
 use super::words::{clean, until};
 use crate::admin::view::explain::{Candidate, ExplainQuery, Explanation};
+
+const HEAD: [&str; 5] = ["TURN", "ENDPOINT", "TIER", "SHARE", "MODEL"];
 
 /// What can be typed after `qcc explain`.
 #[derive(Debug, Args)]
@@ -48,7 +50,7 @@ pub(super) fn run(args: &ExplainArgs, named: Option<&File>) -> ExitCode {
 fn words(of: &Explanation) -> String {
     let now = SystemTime::now();
     let rows: Vec<_> = of.candidates.iter().map(|candidate| row(candidate, now)).collect();
-    let table = table_with_notes(&["TURN", "ENDPOINT", "TIER", "SHARE", "MODEL"], &rows);
+    let table = table_with_notes(&HEAD, &fitted_with_notes(&HEAD, rows, &[4, 1]));
     format!("{}\n{table}", summary(of))
 }
 

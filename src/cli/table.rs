@@ -1,5 +1,7 @@
 //! Columns for people.
 
+use super::words::clipped;
+
 /// What is shown is meant to fit.
 pub(super) const WIDTH: usize = 80;
 /// A column that is made to fit keeps so much.
@@ -32,8 +34,25 @@ fn line(row: &[String], widths: &[usize]) -> String {
     format!("{}\n", cells.join("  ").trim_end())
 }
 
+/// `rows` that fit, because cells of these columns are shortened, the first of them first; an ellipsis says where.
+pub(super) fn fitted(head: &[&str], mut rows: Vec<Vec<String>>, columns: &[usize]) -> Vec<Vec<String>> {
+    for column in columns {
+        let most = room(head, &rows, *column);
+        for row in &mut rows {
+            row[*column] = clipped(&row[*column], most);
+        }
+    }
+    rows
+}
+
+/// The same of rows with notes.
+pub(super) fn fitted_with_notes(head: &[&str], rows: Vec<Noted>, columns: &[usize]) -> Vec<Noted> {
+    let (rows, notes): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    fitted(head, rows, columns).into_iter().zip(notes).collect()
+}
+
 /// How wide the cells of `column` can be, if the table is to fit.
-pub(super) fn room(head: &[&str], rows: &[Vec<String>], column: usize) -> usize {
+fn room(head: &[&str], rows: &[Vec<String>], column: usize) -> usize {
     let width = |at: usize| {
         let cells = rows.iter().map(|row| row[at].chars().count());
         cells.chain([head[at].len()]).max().unwrap_or(0)
@@ -42,10 +61,11 @@ pub(super) fn room(head: &[&str], rows: &[Vec<String>], column: usize) -> usize 
     WIDTH.saturating_sub(others).max(LEAST)
 }
 
-/// `text` in lines that fit, each behind `indent`.
+/// `text` in lines that fit, each behind `indent`; a word that fits no line is broken.
 pub(super) fn wrapped(text: &str, indent: &str) -> String {
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
+    let longest = WIDTH.saturating_sub(indent.len()).max(LEAST);
+    for word in text.split_whitespace().flat_map(|word| broken(word, longest)) {
         let last = lines.last_mut().expect("there is one from the start");
         if !last.is_empty() && indent.len() + last.chars().count() + 1 + word.chars().count() > WIDTH {
             lines.push(word.to_owned());
@@ -59,9 +79,31 @@ pub(super) fn wrapped(text: &str, indent: &str) -> String {
     lines.iter().flat_map(|line| [indent, line.as_str(), "\n"]).collect()
 }
 
+/// `word` in pieces of at most `longest` characters.
+fn broken(word: &str, longest: usize) -> impl Iterator<Item = &str> {
+    let mut left = word;
+    std::iter::from_fn(move || {
+        let end = left.char_indices().nth(longest).map_or(left.len(), |(at, _)| at);
+        let (piece, rest) = left.split_at(end);
+        left = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_cells_and_words_are_made_to_fit() {
+        let rows = vec![vec!["x".repeat(60), "y".repeat(60), "1".to_owned()]];
+        let text = table(&["A", "B", "C"], &fitted(&["A", "B", "C"], rows, &[1, 0]));
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(text.contains("xxx...  yyy") && text.contains("y...  1"), "{text}");
+        let text = wrapped(&format!("see {}", "é".repeat(100)), "    ");
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert_eq!(text.chars().filter(|c| *c == 'é').count(), 100, "nothing is lost");
+    }
 
     #[test]
     fn columns_are_aligned() {

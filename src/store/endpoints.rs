@@ -185,7 +185,7 @@ pub fn save(tx: &Tx<'_>, of: &Endpoint, now: i64) -> Result<(), Failure> {
             now,
         ],
     )?;
-    add(tx, &of.endpoint, now.div_euclid(86_400_000), &of.numbers.since(&before))
+    add(tx, &of.endpoint, day(now), &of.numbers.since(&before))
 }
 
 fn add(tx: &Tx<'_>, endpoint: &str, day: i64, grown: &Numbers) -> Result<(), Failure> {
@@ -231,6 +231,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         samples: unpacked(&row.get::<_, Vec<u8>>(9)?),
         numbers: Numbers::read(&row.get::<_, Vec<u8>>(10)?),
     })
+}
+
+/// The day of `now`, which is in milliseconds since 1970: days since then, in UTC.
+pub const fn day(now: i64) -> i64 {
+    now.div_euclid(86_400_000)
 }
 
 /// The days since `from`, by day and name.

@@ -415,3 +415,50 @@ TURN  ENDPOINT      TIER       SHARE  MODEL
     assert_eq!(done(&setup, "priority history").await, "TIME  FROM  TO  CAUSE  TYPE\n");
     assert_eq!(done(&setup, "health history a").await, "TIME  RESULT  RESPONSE  SCORE  KIND\n");
 }
+
+#[tokio::test]
+async fn very_long_names_fit_and_are_whole_in_json() {
+    let upstream = Upstream::serving().await;
+    let (profile_name, id, model) = ("production-".repeat(6), "an-endpoint-of-the-team-".repeat(3), "m-".repeat(40));
+    let more = format!("models: {{ \"claude-*\": \"{model}\" }}");
+    let profiles = [profile(&profile_name, "tier: primary", &[endpoint(&id, &upstream.url(), &more)])];
+    let setup = Setup::new(&with("", &profiles));
+    let proxy = setup.clone().start().await;
+    let whole = format!("{profile_name}/{id}");
+    // That no line is wider than 80 columns is looked at for every command.
+    for line in ["status", "explain --model claude-opus-4", "endpoint list", "health status", "health metrics"] {
+        let text = done(&setup, line).await;
+        assert!(text.contains("production-"), "{line}: {text}");
+        let document = json(&setup, line).await.to_string();
+        assert!(document.contains(&id), "{line}: {document}");
+    }
+    assert_eq!(json(&setup, "explain --model claude-opus-4").await["candidates"][0]["endpoint"], whole);
+    assert_eq!(json(&setup, "explain --model claude-opus-4").await["candidates"][0]["sent_model"], model);
+    drop(proxy);
+}
+
+#[tokio::test]
+async fn what_was_done_is_shown_by_the_day_with_and_without_a_proxy() {
+    let (primary, secondary) = (Upstream::always(failing()).await, Upstream::serving().await);
+    let setup = stopped(Proxy::start(&chain("", &primary.url(), &secondary.url())).await).await;
+    assert_eq!(json(&setup, "health metrics --days 3").await["days"], serde_json::json!([]));
+    let proxy = setup.start().await;
+    for answer in proxy.send_times(4, &Request::unary()).await {
+        assert_eq!(answer.assert_served().endpoint(), "b");
+    }
+    let setup = stopped(proxy).await;
+    let left = json(&setup, "health metrics --days 1").await;
+    let proxy = setup.clone().start().await;
+    let told = json(&setup, "health metrics --days 1").await;
+    for document in [&left, &told] {
+        let days = document["days"].as_array().expect("a list");
+        let seen: Vec<_> = days.iter().map(|day| (day["endpoint"].as_str(), day["succeeded"].as_u64())).collect();
+        assert_eq!(seen, [(Some("backup/b"), Some(4)), (Some("production/a"), Some(0))], "{document:#}");
+        assert_eq!(days[1]["failed"], 3, "{document:#}");
+        assert!(days[0]["day"].as_str().is_some_and(|day| day.len() == 10), "{document:#}");
+    }
+    let text = done(&setup, "health metrics b --days 400").await;
+    assert!(text.starts_with("DAY") && text.contains("backup/b") && !text.contains("production/a"), "{text}");
+    assert_eq!(qcc(&setup, "health metrics --days 0").await.0, Some(2));
+    drop(proxy);
+}

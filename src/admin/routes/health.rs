@@ -1,7 +1,7 @@
 //! `/v1/health`: how endpoints do by their requests and checks, and checks by hand.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::extract::State;
@@ -13,8 +13,8 @@ use crate::admin::error::ApiError;
 use crate::admin::extract::{Body, Params};
 use crate::admin::standing::{Place, place};
 use crate::admin::view::health::{
-    Check, CheckNow, CheckedEndpoint, CheckedNow, Checks, EndpointHealth, Figures, Health, History, HistoryQuery,
-    Requests, Word,
+    Check, CheckNow, CheckedEndpoint, CheckedNow, Checks, Day, Days, DaysQuery, EndpointHealth, Figures, Health,
+    History, HistoryQuery, Requests, Word,
 };
 use crate::admin::view::{Standing, Time};
 use crate::health::check::{self, Class, kind_word};
@@ -23,19 +23,25 @@ use crate::health::records::Records;
 use crate::health::request::Checked;
 use crate::health::score::{Score, current};
 use crate::snapshot::Snapshot;
-use crate::time::Clocks;
+use crate::store::endpoints;
+use crate::time::{Clocks, unix_ms};
 use crate::upstream::endpoint::{Endpoint, EndpointId};
 use crate::upstream::sample::Sample;
 use crate::upstream::weight::effective_weight;
 
 /// Checks told without being asked for a number.
 const TOLD: u32 = 20;
+/// Days told without being asked for a number.
+const DAYS_TOLD: u32 = 7;
+/// As many as are kept.
+const DAYS_MOST: u32 = 400;
 /// At least so many percent succeed where all is well.
 const WELL: f64 = 95.0;
 
 pub(super) fn routes(table: Table) -> Table {
     table
         .get::<Health, _, _>("/v1/health", "How every endpoint does, by requests and by checks.", show)
+        .ask::<DaysQuery, Days, _, _>("/v1/health/days", "What endpoints did, by the day.", days)
         .ask::<HistoryQuery, History, _, _>("/v1/health/history", "The last checks of an endpoint.", history)
         .post::<CheckNow, CheckedNow, _, _>("/v1/health/check", "Checks endpoints now, and waits for it.", check_now)
 }
@@ -143,6 +149,25 @@ async fn history(
     let count = usize::try_from(n.unwrap_or(TOLD)).unwrap_or(usize::MAX);
     let checks = record.checks().rev().take(count).map(Check::from).collect();
     Ok(Json(History { endpoint: found.id.to_string(), checks }))
+}
+
+/// Endpoints that are gone are found by their whole name.
+async fn days(
+    State(proxy): State<Arc<Proxy>>,
+    Params(DaysQuery { endpoint, n }): Params<DaysQuery>,
+) -> Result<Json<Days>, ApiError> {
+    let snapshot = proxy.cell.load();
+    let name = endpoint.map(|name| find(&snapshot, &name).map_or(name, |found| found.id.to_string()));
+    let from = first_day(n.unwrap_or(DAYS_TOLD));
+    let found = proxy.store.read(move |view| endpoints::days(view, from)).await;
+    let found = found.map_err(|why| ApiError::unreadable(&why))?.into_iter();
+    let wanted = found.filter(|day| name.as_ref().is_none_or(|name| day.endpoint == *name));
+    Ok(Json(Days { days: wanted.map(Day::from).collect() }))
+}
+
+/// The first of the last `count` days, today included.
+pub(in crate::admin) fn first_day(count: u32) -> i64 {
+    endpoints::day(unix_ms(SystemTime::now())) - i64::from(count.clamp(1, DAYS_MOST)) + 1
 }
 
 /// Waits for the checks, which end by themselves.

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Standing, Time};
+use crate::store::endpoints;
+use crate::time::from_unix_ms;
 
 /// `GET /v1/health`: how every endpoint of the chain does, by its requests and by its checks.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -145,6 +147,75 @@ pub struct Check {
     pub input_tokens: u64,
     /// Tokens written.
     pub output_tokens: u64,
+}
+
+/// Query of `GET /v1/health/days`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct DaysQuery {
+    /// `PROFILE/ID`, or `ID` where only one is called so. Default: all that there is something of.
+    pub endpoint: Option<String>,
+    /// How many days, today included, at most 400. Default: 7.
+    pub n: Option<u32>,
+}
+
+/// `GET /v1/health/days`: what endpoints did, by the day.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Days {
+    /// By day and name, the oldest first; what was done within the last ten seconds may be missing.
+    pub days: Vec<Day>,
+}
+
+/// What one endpoint did on one day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Day {
+    /// Such as `2026-07-01`, in UTC.
+    pub day: String,
+    /// `PROFILE/ID`.
+    pub endpoint: String,
+    /// Requests answered well.
+    pub succeeded: u64,
+    /// Requests failed by the endpoint.
+    pub failed: u64,
+    /// Requests that met a 429.
+    pub rate_limited: u64,
+    /// Requests that met a refused key.
+    pub refused: u64,
+    /// Mean time to the first byte of those answered well, in milliseconds; null without any.
+    pub average_ms: Option<u64>,
+    /// Tokens that requests read.
+    pub input_tokens: u64,
+    /// Tokens that requests wrote.
+    pub output_tokens: u64,
+    /// Checks.
+    pub checks: u64,
+    /// Those that went well.
+    pub checks_succeeded: u64,
+    /// Tokens that checks read.
+    pub check_input_tokens: u64,
+    /// Tokens that checks wrote.
+    pub check_output_tokens: u64,
+}
+
+impl From<endpoints::Day> for Day {
+    fn from(of: endpoints::Day) -> Self {
+        let endpoints::Day { endpoint, day, numbers } = of;
+        let midnight = humantime::format_rfc3339_seconds(from_unix_ms(day * 86_400_000)).to_string();
+        Self {
+            day: midnight.split('T').next().unwrap_or_default().to_owned(),
+            endpoint,
+            succeeded: numbers.succeeded,
+            failed: numbers.failed,
+            rate_limited: numbers.rate_limited,
+            refused: numbers.refused,
+            average_ms: numbers.first_byte_ms.checked_div(numbers.succeeded),
+            input_tokens: numbers.input_tokens,
+            output_tokens: numbers.output_tokens,
+            checks: numbers.checks.iter().sum(),
+            checks_succeeded: numbers.checks[0],
+            check_input_tokens: numbers.check_input_tokens,
+            check_output_tokens: numbers.check_output_tokens,
+        }
+    }
 }
 
 /// Query of `GET /v1/health/history`.

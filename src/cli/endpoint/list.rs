@@ -17,7 +17,7 @@ use crate::cli::place::Place;
 use crate::cli::seen::Seen;
 use crate::cli::status::{figures, notes, success, weight, why, word};
 use crate::cli::stdout;
-use crate::cli::table::{Noted, WIDTH, table_with_notes};
+use crate::cli::table::{Noted, WIDTH, fitted_with_notes, table_with_notes};
 use crate::config::model::{EndpointFields, ProfileSpec};
 
 /// The column that gives way where not all fit.
@@ -118,7 +118,8 @@ fn as_table(rows: &[Row<'_>], doing: &Doing) -> String {
         notes.insert(0, row.remove(URL));
     }
     let head: Vec<&str> = HEAD.iter().enumerate().filter(|(at, _)| *at != URL).map(|(_, name)| *name).collect();
-    table_with_notes(&head, &rows)
+    // Names and the places of keys as well, where even that leaves too little.
+    table_with_notes(&head, &fitted_with_notes(&head, rows, &[1, 0]))
 }
 
 fn cells(row: &Row<'_>, doing: &Doing, now: SystemTime) -> Noted {

@@ -5,17 +5,33 @@ use std::path::Path as File;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use super::WhichArgs;
+use clap::Args;
+
 use super::status::{document, look};
+use super::{WhichArgs, days};
 use crate::admin::view::health::{Checks, EndpointHealth, Figures, Requests};
 use crate::cli::edit;
 use crate::cli::status::{why, word};
 use crate::cli::stdout;
 use crate::cli::table::wrapped;
-use crate::cli::words::{ago, clean, when};
+use crate::cli::words::{ago, clean, clipped, when};
+
+/// What can be typed after `qcc health metrics`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct MetricsArgs {
+    #[command(flatten)]
+    which: WhichArgs,
+    /// What was done in each of the last N days (UTC), today included; 400 are kept.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=400))]
+    days: Option<u32>,
+}
 
 /// Prints them.
-pub(super) fn run(args: &WhichArgs, named: Option<&File>) -> ExitCode {
+pub(super) fn run(args: &MetricsArgs, named: Option<&File>) -> ExitCode {
+    if let Some(count) = args.days {
+        return days::run(&args.which, count, named);
+    }
+    let args = &args.which;
     edit::end(look(args, named).map(|(seen, health)| {
         seen.tell_source();
         let all: Vec<String> = health.endpoints.iter().map(words).collect();
@@ -26,7 +42,7 @@ pub(super) fn run(args: &WhichArgs, named: Option<&File>) -> ExitCode {
 
 fn words(of: &EndpointHealth) -> String {
     let why = why(of).map_or_else(String::new, |why| wrapped(&clean(&why), "    "));
-    let mut text = format!("{}  {}\n{why}", of.endpoint, word(of.health));
+    let mut text = format!("{}  {}\n{why}", clipped(&of.endpoint, 66), word(of.health));
     let mut say = |name: &str, value: &str| {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {name:<16}{value}");

@@ -6,6 +6,7 @@
 mod abreast;
 mod check;
 mod config;
+mod days;
 mod history;
 mod metrics;
 mod status;
@@ -27,8 +28,8 @@ pub(super) enum HealthCommand {
     Test(test::TestArgs),
     /// Have the running proxy check endpoints now, and wait for it. Needs a running proxy.
     Check(WhichArgs),
-    /// Show every figure: of checks and of requests.
-    Metrics(WhichArgs),
+    /// Show every figure: of checks and of requests, or by the day.
+    Metrics(metrics::MetricsArgs),
     /// Show how endpoints are, one a line.
     Status(WhichArgs),
     /// Show the last checks of an endpoint.

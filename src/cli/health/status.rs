@@ -13,8 +13,10 @@ use crate::cli::place::Place;
 use crate::cli::seen::Seen;
 use crate::cli::status::{figures, success, why, word};
 use crate::cli::stdout;
-use crate::cli::table::{Noted, table_with_notes};
+use crate::cli::table::{Noted, fitted_with_notes, table_with_notes};
 use crate::cli::words::{ago, clean, until, when};
+
+const HEAD: [&str; 6] = ["ENDPOINT", "HEALTH", "SCORE", "SUCCESS", "CHECKS", "LAST CHECK"];
 
 /// Prints it.
 pub(super) fn run(args: &WhichArgs, named: Option<&File>) -> ExitCode {
@@ -46,7 +48,7 @@ pub(super) fn document(seen: &Seen, health: &Health) -> String {
 fn list(health: &Health) -> String {
     let now = SystemTime::now();
     let rows: Vec<Noted> = health.endpoints.iter().map(|of| row(of, now)).collect();
-    table_with_notes(&["ENDPOINT", "HEALTH", "SCORE", "SUCCESS", "CHECKS", "LAST CHECK"], &rows)
+    table_with_notes(&HEAD, &fitted_with_notes(&HEAD, rows, &[0]))
 }
 
 fn row(of: &EndpointHealth, now: SystemTime) -> Noted {

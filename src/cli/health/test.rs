@@ -17,7 +17,7 @@ use crate::cli::complete;
 use crate::cli::edit::{self, Failure, Sheet};
 use crate::cli::stdout;
 use crate::cli::table::wrapped;
-use crate::cli::words::clean;
+use crate::cli::words::{clean, clipped};
 use crate::config::Config;
 use crate::config::model::Tier;
 use crate::health::once::converse;
@@ -106,11 +106,15 @@ fn ask(endpoint: &Arc<Endpoint>, config: &Config, own: OwnAddresses) -> Result<C
 pub(super) fn line(of: &CheckedEndpoint) -> String {
     let below = |text: &str| if text.is_empty() { String::new() } else { wrapped(&clean(text), "    ") };
     let Some(check) = &of.check else {
-        return format!("{:<36}  not asked\n{}", of.endpoint, below(of.skipped.as_deref().unwrap_or_default()));
+        return format!(
+            "{:<36}  not asked\n{}",
+            clipped(&of.endpoint, 36),
+            below(of.skipped.as_deref().unwrap_or_default())
+        );
     };
     let quality = check.quality.map_or_else(String::new, |quality| format!("  score {quality}"));
     let (result, took) = (&check.result, check.took_ms);
-    format!("{:<36}  {result:<12}  {took:>6} ms{quality}\n{}", of.endpoint, below(&check.detail))
+    format!("{:<36}  {result:<12}  {took:>6} ms{quality}\n{}", clipped(&of.endpoint, 36), below(&check.detail))
 }
 
 fn details(endpoint: &Endpoint, config: &Config, of: &CheckedEndpoint) -> String {

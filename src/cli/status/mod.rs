@@ -17,8 +17,8 @@ use super::edit::{self, Failure};
 use super::place::{Place, refused};
 use super::seen::Seen;
 use super::stdout;
-use super::table::{Noted, room, table_with_notes};
-use super::words::{ago, clipped, until};
+use super::table::{Noted, fitted_with_notes, table_with_notes};
+use super::words::{ago, until};
 use crate::admin::view::failover::Failover;
 use crate::admin::view::health::{EndpointHealth, Health};
 use crate::admin::view::{Endpoint, Profile, QueueStatus};
@@ -161,12 +161,7 @@ impl<'s> Whole<'s> {
                 (cells([&name, "disabled", "-", "-", "-", "-"]), Vec::new())
             }));
         }
-        let bare: Vec<Vec<String>> = rows.iter().map(|(row, _)| row.clone()).collect();
-        let most = room(&HEAD, &bare, 0);
-        for (row, _) in &mut rows {
-            row[0] = clipped(&row[0], most);
-        }
-        table_with_notes(&HEAD, &rows)
+        table_with_notes(&HEAD, &fitted_with_notes(&HEAD, rows, &[0]))
     }
 
     fn row(&self, profile: &Profile, endpoint: &Endpoint, now: SystemTime) -> Noted {
