@@ -17,6 +17,7 @@ mod import;
 mod init;
 mod keys;
 mod man;
+mod paint;
 mod paths;
 mod place;
 mod plan;

@@ -48,11 +48,15 @@ mod tests {
     #[test]
     fn a_column_that_is_a_word_of_state_is_coloured_and_nothing_else() {
         let painted = painted(TEXT, true);
-        for coloured in ["\u{1b}[33mwarning\u{1b}[0m\n", "\u{1b}[31munhealthy\u{1b}[0m   83%", "\u{1b}[2mdisabled\u{1b}[0m"] {
+        for coloured in
+            ["\u{1b}[33mwarning\u{1b}[0m\n", "\u{1b}[31munhealthy\u{1b}[0m   83%", "\u{1b}[2mdisabled\u{1b}[0m"]
+        {
             assert!(painted.contains(coloured), "{painted:?}");
         }
         assert_eq!(painted.matches('\u{1b}').count(), 6, "{painted:?}");
-        let bare = ["[33m", "[31m", "[2m", "[0m"].iter().fold(painted, |text, code| text.replace(&format!("\u{1b}{code}"), ""));
+        let bare = ["[33m", "[31m", "[2m", "[0m"]
+            .iter()
+            .fold(painted, |text, code| text.replace(&format!("\u{1b}{code}"), ""));
         assert_eq!(bare, TEXT, "the layout is the same");
     }
 

@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use super::paint::painted;
+
 /// Writes `text`, and ends with `code`. A reader that has gone away (`| head`) is no failure; a full disk is: 2.
 pub(super) fn print(text: &str, code: ExitCode) -> ExitCode {
     let mut out = io::stdout().lock();
@@ -10,6 +12,11 @@ pub(super) fn print(text: &str, code: ExitCode) -> ExitCode {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(2),
         _ => code,
     }
+}
+
+/// `text` for people, with its words of state in colour where that is seen.
+pub(super) fn coloured(text: &str) -> String {
+    painted(text, color())
 }
 
 /// Whether to colour: on a terminal, unless `NO_COLOR` is set.

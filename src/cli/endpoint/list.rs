@@ -51,7 +51,7 @@ pub(super) fn run(args: &ListArgs, named: Option<&Path>) -> ExitCode {
     edit::end(Sheet::open(named).and_then(|sheet| {
         let rows = rows(&sheet, args.profile.as_deref())?;
         let doing = doing(named);
-        let text = if args.json { as_json(&rows, &doing) } else { as_table(&rows, &doing) };
+        let text = if args.json { as_json(&rows, &doing) } else { stdout::coloured(&as_table(&rows, &doing)) };
         Ok(stdout::print(&text, ExitCode::SUCCESS))
     }))
 }

@@ -35,7 +35,7 @@ fn check(args: &WhichArgs, named: Option<&File>) -> Result<ExitCode, Failure> {
     let told = ask_all(&takes_traffic(wanted, name.as_deref())?, ask, |told| {
         let lines = told.iter().flat_map(|found| &found.results).map(line);
         if !args.json {
-            stdout::print(&lines.collect::<String>(), ExitCode::SUCCESS);
+            stdout::print(&stdout::coloured(&lines.collect::<String>()), ExitCode::SUCCESS);
         }
     });
     let results: Vec<CheckedNow> = told.into_iter().collect::<Result<_, _>>()?;

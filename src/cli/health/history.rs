@@ -39,7 +39,7 @@ pub(super) fn run(args: &HistoryArgs, named: Option<&File>) -> ExitCode {
         if history.checks.is_empty() {
             eprintln!("No check of {} yet.", history.endpoint);
         }
-        let text = if args.json { format!("{:#}\n", json!(history)) } else { list(&history.checks) };
+        let text = if args.json { format!("{:#}\n", json!(history)) } else { stdout::coloured(&list(&history.checks)) };
         stdout::print(&text, ExitCode::SUCCESS)
     }))
 }

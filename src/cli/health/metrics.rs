@@ -35,7 +35,7 @@ pub(super) fn run(args: &MetricsArgs, named: Option<&File>) -> ExitCode {
     edit::end(look(args, named).map(|(seen, health)| {
         seen.tell_source();
         let all: Vec<String> = health.endpoints.iter().map(words).collect();
-        let text = if args.json { document(&seen, &health) } else { all.join("\n") };
+        let text = if args.json { document(&seen, &health) } else { stdout::coloured(&all.join("\n")) };
         stdout::print(&text, ExitCode::SUCCESS)
     }))
 }

@@ -22,7 +22,7 @@ const HEAD: [&str; 6] = ["ENDPOINT", "HEALTH", "SCORE", "SUCCESS", "CHECKS", "LA
 pub(super) fn run(args: &WhichArgs, named: Option<&File>) -> ExitCode {
     edit::end(look(args, named).map(|(seen, health)| {
         seen.tell_source();
-        let text = if args.json { document(&seen, &health) } else { list(&health) };
+        let text = if args.json { document(&seen, &health) } else { stdout::coloured(&list(&health)) };
         stdout::print(&text, ExitCode::SUCCESS)
     }))
 }

@@ -61,7 +61,7 @@ fn test(args: &TestArgs, sheet: &Sheet) -> Result<ExitCode, Failure> {
     };
     let asked = ask_all(&wanted, ask, |asked: &Result<(String, _), Failure>| {
         if let (Ok((text, _)), false) = (asked, args.json) {
-            stdout::print(text, ExitCode::SUCCESS);
+            stdout::print(&stdout::coloured(text), ExitCode::SUCCESS);
         }
     });
     let results: Vec<_> = asked.into_iter().map(|asked| Ok(asked?.1)).collect::<Result<_, Failure>>()?;

@@ -48,7 +48,7 @@ pub(super) fn run(args: &StatusArgs, named: Option<&File>) -> ExitCode {
         let seen = Seen::of(place)?;
         let whole = Whole::of(&seen)?;
         seen.tell_source();
-        let text = if args.json { format!("{:#}\n", whole.json()) } else { whole.text() };
+        let text = if args.json { format!("{:#}\n", whole.json()) } else { stdout::coloured(&whole.text()) };
         Ok(stdout::print(&text, ExitCode::SUCCESS))
     }))
 }
