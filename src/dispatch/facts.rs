@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::replay::Replay;
+use super::skip::Place;
 
 /// What a request body says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,14 +52,11 @@ enum Wanted {
 #[expect(clippy::struct_excessive_bools, reason = "the state of a scanner, one mark for each question it has answered")]
 struct Scanner {
     facts: Facts,
+    place: Place,
     /// Offset of the first byte of the piece at hand.
     base: u64,
-    depth: u32,
-    /// Inside `metadata` at depth 2.
+    /// Inside `metadata`: what counts is at depth 2.
     in_metadata: bool,
-    in_string: bool,
-    /// The string at hand goes on after a piece that ended in an odd number of backslashes.
-    escaped: bool,
     /// The next string at this depth is a key.
     key_next: bool,
     /// The string at hand is kept in `text`.
@@ -73,89 +71,60 @@ impl Scanner {
     fn feed(&mut self, piece: &[u8]) {
         let mut at = 0;
         while at < piece.len() {
-            at = if self.in_string { self.string(piece, at) } else { self.structure(piece, at) };
+            let floor = 1 + u32::from(self.in_metadata);
+            let none_of_ours = self.place.depth > floor || (self.place.in_string && !self.kept);
+            at = match () {
+                () if none_of_ours => at + self.place.pass(&piece[at..], floor.min(self.place.depth)),
+                () if self.place.in_string => self.string(piece, at),
+                () => self.structure(piece, at),
+            };
+            self.in_metadata &= self.place.depth > 1;
         }
         self.base += piece.len() as u64;
     }
 
-    /// Goes on inside a string; returns where to continue. Only quotes are looked for: whether one is escaped is told by
-    /// the backslashes right before it.
+    /// Goes on inside a string that is kept; returns where to continue.
     fn string(&mut self, piece: &[u8], at: usize) -> usize {
-        if let Some(length) = self.closing_quote(&piece[at..]) {
-            let quote = at + length;
-            self.keep(&piece[at..quote]);
-            self.escaped = false;
-            self.end_string(self.base + quote as u64 + 1);
-            return quote + 1;
-        }
-        self.escaped = self.is_escaped(&piece[at..]);
-        self.keep(&piece[at..]);
-        piece.len()
-    }
-
-    /// The first quote in `text` that is not escaped. Prose and code are full of escaped ones, a few words apart: those are
-    /// found word by word, for less than a wide search costs to begin; where there are none, the wide search goes on.
-    fn closing_quote(&self, text: &[u8]) -> Option<usize> {
-        let mut at = 0;
-        while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
-            let words = block.as_chunks().0;
-            let found: [u64; BLOCK / 8] = std::array::from_fn(|nth| quotes(words[nth]));
-            if found.iter().fold(0, |all, quotes| all | quotes) == 0 {
-                at += BLOCK;
-                at += memchr::memchr(b'"', &text[at..])?;
-                continue;
-            }
-            for (mut quotes, from) in found.into_iter().zip((at..).step_by(8)) {
-                while quotes != 0 {
-                    let quote = from + quotes.trailing_zeros() as usize / 8;
-                    if !self.is_escaped(&text[..quote]) {
-                        return Some(quote);
-                    }
-                    quotes &= quotes - 1;
-                }
-            }
-            at += BLOCK;
-        }
-        let rest = memchr::memchr_iter(b'"', &text[at..]).map(|found| at + found);
-        rest.into_iter().find(|quote| !self.is_escaped(&text[..*quote]))
+        let text = &piece[at..];
+        let quote = memchr::memchr_iter(b'"', text).find(|quote| !self.is_escaped(&text[..*quote]));
+        let Some(quote) = quote else {
+            self.place.escaped = self.is_escaped(text);
+            self.keep(text);
+            return piece.len();
+        };
+        self.keep(&text[..quote]);
+        self.end_string(self.base + (at + quote) as u64 + 1);
+        at + quote + 1
     }
 
     /// Whether the byte after `text` is escaped: an odd number of backslashes stands before it, of which the piece before
     /// this one may hold the first.
     fn is_escaped(&self, text: &[u8]) -> bool {
-        match text {
-            [.., last] if *last != b'\\' => return false,
-            [.., before, _] if *before != b'\\' => return true,
-            _ => {}
-        }
         let backslashes = text.iter().rev().take_while(|byte| **byte == b'\\').count();
-        let all = backslashes + usize::from(backslashes == text.len() && self.escaped);
+        let all = backslashes + usize::from(backslashes == text.len() && self.place.escaped);
         all % 2 == 1
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if self.kept {
-            self.text.extend_from_slice(bytes);
-            self.kept = self.text.len() <= LONGEST;
-        }
+        self.text.extend_from_slice(&bytes[..bytes.len().min(LONGEST + 1)]);
+        self.kept = self.text.len() <= LONGEST;
     }
 
-    /// Walks over everything that is not a string; returns where to continue.
+    /// Walks over everything at hand that is not a string; returns where to continue.
     fn structure(&mut self, piece: &[u8], from: usize) -> usize {
-        let plain = self.depth > 2 || (self.depth == 2 && !self.in_metadata);
         for (at, byte) in piece.iter().enumerate().skip(from) {
             match byte {
                 b'"' => {
-                    self.begin_string(self.base + at as u64, plain);
+                    self.begin_string(self.base + at as u64);
                     return at + 1;
                 }
                 b'{' | b'[' | b'}' | b']' => {
                     self.bracket(*byte);
                     return at + 1;
                 }
-                b',' if !plain => self.next_member(),
-                b't' if !plain && self.wanted == Wanted::Stream => self.facts.stream = true,
-                b'f' | b'n' if !plain && self.wanted == Wanted::Stream => self.facts.stream = false,
+                b',' => self.next_member(),
+                b't' if self.wanted == Wanted::Stream => self.facts.stream = true,
+                b'f' | b'n' if self.wanted == Wanted::Stream => self.facts.stream = false,
                 _ => {}
             }
         }
@@ -168,37 +137,39 @@ impl Scanner {
     }
 
     fn bracket(&mut self, byte: u8) {
+        let depth = &mut self.place.depth;
         if matches!(byte, b'{' | b'[') {
-            self.in_metadata |= self.depth == 1 && byte == b'{' && self.wanted == Wanted::Metadata;
-            self.depth += 1;
-            self.key_next = byte == b'{' && (self.depth == 1 || (self.depth == 2 && self.in_metadata));
+            self.in_metadata |= *depth == 1 && byte == b'{' && self.wanted == Wanted::Metadata;
+            *depth += 1;
+            self.key_next = byte == b'{' && (*depth == 1 || self.in_metadata);
         } else {
-            self.depth = self.depth.saturating_sub(1);
-            self.in_metadata &= self.depth > 1;
+            *depth = depth.saturating_sub(1);
         }
     }
 
-    fn begin_string(&mut self, from: u64, plain: bool) {
-        (self.in_string, self.escaped) = (true, false);
+    fn begin_string(&mut self, from: u64) {
+        (self.place.in_string, self.place.escaped) = (true, false);
         self.string_from = from;
-        self.is_key = !plain && self.key_next;
-        self.kept = self.is_key || (!plain && matches!(self.wanted, Wanted::Model | Wanted::UserId));
+        self.is_key = std::mem::take(&mut self.key_next);
+        self.kept = self.is_key || matches!(self.wanted, Wanted::Model | Wanted::UserId);
         self.text.clear();
     }
 
     fn end_string(&mut self, end: u64) {
-        self.in_string = false;
+        (self.place.in_string, self.place.escaped) = (false, false);
+        if !self.kept {
+            return;
+        }
         if self.is_key {
-            self.key_next = false;
-            self.wanted = if self.kept { self.wanted_by_key() } else { Wanted::Nothing };
-        } else if self.kept {
+            self.wanted = self.wanted_by_key();
+        } else {
             self.value(end);
         }
     }
 
     fn wanted_by_key(&self) -> Wanted {
         let decoded = unescape(&self.text);
-        match (self.depth, decoded.as_deref()) {
+        match (self.place.depth, decoded.as_deref()) {
             (1, Some("model")) => Wanted::Model,
             (1, Some("stream")) => Wanted::Stream,
             (1, Some("metadata")) => Wanted::Metadata,
@@ -219,18 +190,6 @@ impl Scanner {
         }
         self.wanted = Wanted::Nothing;
     }
-}
-
-/// Bytes of a string that are looked through word by word before the wide search.
-const BLOCK: usize = 32;
-
-/// The high bits of the bytes that are quotes.
-const fn quotes(word: [u8; 8]) -> u64 {
-    const LOWS: u64 = u64::from_ne_bytes([0x7f; 8]);
-    const QUOTES: u64 = u64::from_ne_bytes([b'"'; 8]);
-    // A quote becomes zero, and only a zero has neither its high bit nor a carry into it.
-    let differing = u64::from_le_bytes(word) ^ QUOTES;
-    !(((differing & LOWS) + LOWS) | differing | LOWS)
 }
 
 /// The text of a JSON string without its quotes.
@@ -292,6 +251,11 @@ mod tests {
         assert_eq!(facts(r#"{"model":7,"x":"y"}"#).model, None);
         assert_eq!(facts(r#"{"model":["a"],"stream":"true"}"#), Facts::default());
         assert!(!facts(r#"{"stream":true,"stream":false}"#).stream);
+        let long = "\\\"x".repeat(LONGEST);
+        let text = format!(
+            r#"{{"{long}":"a","system":"{long}","model":"{long}","model":"b","{long}":{{"model":"c"}},"stream":true}}"#
+        );
+        assert_eq!((facts(&text).model.as_deref(), facts(&text).stream), (Some("b"), true));
         let json = r#"{"metadata":{"user_id":"{\"device_id\":\"d\",\"session_id\":\"s-1\"}"}}"#;
         assert_eq!(facts(json).session.as_deref(), Some("s-1"));
     }

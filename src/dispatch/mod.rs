@@ -26,6 +26,7 @@ pub mod retry;
 mod run;
 mod shared;
 pub mod silence;
+mod skip;
 pub mod sse;
 pub mod unanswered;
 mod usage;

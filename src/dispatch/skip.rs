@@ -1,0 +1,166 @@
+//! Passing over the parts of a JSON text that are not looked at, 64 bytes at a time.
+//!
+//! For each block one bit per byte says where quotes, backslashes and brackets stand. Arithmetic on those words tells which
+//! quotes are escaped and which brackets stand in strings, so that prose, code and schemas cost the same.
+//!
+//! Invariants:
+//! - passing over a text in any pieces comes to the same place;
+//! - of a text that is not JSON the place is some place: nothing is refused.
+
+use wide::u8x64;
+
+/// Bytes that are looked at together.
+const BLOCK: usize = 64;
+/// Every second byte of a block, from the first.
+const EVEN: u64 = u64::MAX / 3;
+
+/// Where a text has been read to, as far as it matters for going on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Objects and arrays around it.
+    pub(super) depth: u32,
+    pub(super) in_string: bool,
+    /// The byte after it belongs to an escape.
+    pub(super) escaped: bool,
+}
+
+impl Place {
+    /// Passes over `text` until a bracket or, at that depth itself, a quote ends what is deeper than `floor`. Returns where
+    /// to go on: behind that end, or the end of the text.
+    pub(super) fn pass(&mut self, text: &[u8], floor: u32) -> usize {
+        for (part, from) in text.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
+            if let Some(end) = self.pass_block(part, floor) {
+                return from + end;
+            }
+        }
+        text.len()
+    }
+
+    fn pass_block(&mut self, part: &[u8], floor: u32) -> Option<usize> {
+        let block = u8x64::from(filled_up(part));
+        let quotes = places(block, b'"');
+        if quotes == 0 && self.in_string && part.last() != Some(&b'\\') {
+            self.escaped = false;
+            return None;
+        }
+        let quotes = quotes & !self.escaped(places(block, b'\\'), part.len());
+        if self.depth <= floor {
+            return (quotes != 0).then(|| self.end(quotes));
+        }
+        if quotes == 0 && self.in_string {
+            return None;
+        }
+        let strings = from_odd_to_even(quotes) ^ if self.in_string { u64::MAX } else { 0 };
+        self.in_string = strings >> (BLOCK - 1) == 1;
+        // The square brackets differ from the curly ones in this bit alone.
+        let curly = block | u8x64::splat(0x20);
+        let (opening, closing) = (places(curly, b'{') & !strings, places(curly, b'}') & !strings);
+        self.pass_brackets(opening, closing, floor)
+    }
+
+    fn pass_brackets(&mut self, opening: u64, closing: u64, floor: u32) -> Option<usize> {
+        let mut left = opening | closing;
+        while left != 0 {
+            let others = left & (left - 1);
+            if opening & (left ^ others) != 0 {
+                self.depth += 1;
+            } else {
+                self.depth -= 1;
+                if self.depth <= floor {
+                    return Some(self.end(left));
+                }
+            }
+            left = others;
+        }
+        None
+    }
+
+    /// What is passed over ends at the first of these bytes.
+    fn end(&mut self, at: u64) -> usize {
+        (self.in_string, self.escaped) = (false, false);
+        at.trailing_zeros() as usize + 1
+    }
+
+    /// The bytes that are escaped, among the first `length` of a block with backslashes at these places: those behind an odd
+    /// number of backslashes.
+    fn escaped(&mut self, backslashes: u64, length: usize) -> u64 {
+        let first = u64::from(self.escaped);
+        let backslashes = backslashes & !first;
+        if backslashes == 0 {
+            self.escaped = false;
+            return first;
+        }
+        let begins = backslashes & !(backslashes << 1);
+        // A run of ones, with one added where it begins, becomes a single one behind it.
+        let behind_even = backslashes.wrapping_add(begins & EVEN) & !backslashes;
+        let (behind_odd, carried) = backslashes.overflowing_add(begins & !EVEN);
+        let escaped = first | (behind_even & !EVEN) | (behind_odd & !backslashes & EVEN);
+        self.escaped = if length < BLOCK { escaped >> length & 1 == 1 } else { carried };
+        escaped
+    }
+}
+
+/// A block that begins with `part` and is blank behind it.
+fn filled_up(part: &[u8]) -> [u8; BLOCK] {
+    part.try_into().unwrap_or_else(|_| {
+        let mut block = [b' '; BLOCK];
+        block[..part.len()].copy_from_slice(part);
+        block
+    })
+}
+
+/// Where `byte` stands.
+fn places(block: u8x64, byte: u8) -> u64 {
+    block.simd_eq(u8x64::splat(byte)).to_bitmask()
+}
+
+/// Ones from every first of two bits to before the second.
+fn from_odd_to_even(bits: u64) -> u64 {
+    [1, 2, 4, 8, 16, 32].into_iter().fold(bits, |sum, by| sum ^ (sum << by))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Byte by byte, as the grammar says it.
+    fn slowly(place: &mut Place, text: &[u8], floor: u32) -> usize {
+        for (at, byte) in text.iter().enumerate() {
+            let escaped = std::mem::take(&mut place.escaped);
+            place.escaped = *byte == b'\\' && !escaped;
+            let before = place.depth;
+            match byte {
+                b'"' if !escaped => place.in_string = !place.in_string,
+                b'{' | b'[' if !place.in_string => place.depth += 1,
+                b'}' | b']' if !place.in_string => place.depth -= 1,
+                _ => continue,
+            }
+            if place.depth <= floor && (before > floor || !place.in_string) {
+                place.escaped = false;
+                return at + 1;
+            }
+        }
+        text.len()
+    }
+
+    proptest! {
+        #[test]
+        fn comes_to_where_reading_byte_by_byte_comes(
+            text in r#"[a"\\\{\}\[\] ]{0,200}"#, filler in 0_usize..70, cut in 0_usize..270,
+            depth in 1_u32..4, in_string in any::<bool>(),
+        ) {
+            let text = [&vec![b'x'; filler], text.as_bytes()].concat();
+            let start = Place { depth, in_string: in_string || depth == 1, escaped: false };
+            let (mut place, mut expected) = (start, start);
+            let end = slowly(&mut expected, &text, 1);
+            let (first, second) = text.split_at(cut.min(text.len()));
+            let mut came = place.pass(first, 1);
+            if came == first.len() && (place.depth > 1 || place.in_string) {
+                came += place.pass(second, 1);
+            }
+            prop_assert_eq!((came, place), (end, expected));
+        }
+    }
+}
