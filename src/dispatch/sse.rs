@@ -10,6 +10,8 @@ use crate::telemetry::event::Tokens;
 
 /// Longest line that is looked into; of longer ones the beginning.
 const LONGEST_LINE: usize = 64 * 1024;
+/// How most events of a stream begin; nothing in them is looked into.
+const DELTA: &[u8] = b"event: content_block_delta\ndata:";
 /// May stand before a stream.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
@@ -117,6 +119,10 @@ impl Scanner {
     /// Looks at the next piece of the stream.
     pub fn feed(&mut self, mut piece: &[u8]) {
         while !piece.is_empty() {
+            if let Some(rest) = self.pass_delta(piece) {
+                piece = rest;
+                continue;
+            }
             if std::mem::take(&mut self.after_return) && piece[0] == b'\n' {
                 piece = &piece[1..];
                 continue;
@@ -129,6 +135,15 @@ impl Scanner {
             self.after_return = piece[end] == b'\r';
             piece = &piece[end + 1..];
         }
+    }
+
+    /// Passes over an event that is whole and of the most frequent kind; what comes behind it.
+    fn pass_delta<'a>(&mut self, piece: &'a [u8]) -> Option<&'a [u8]> {
+        let data = piece.strip_prefix(DELTA).filter(|_| self.at_boundary())?;
+        let end = memchr::memchr2(b'\n', b'\r', data)?;
+        let rest = data[end..].strip_prefix(b"\n\n")?;
+        self.count(Kind::Other);
+        Some(rest)
     }
 
     /// What has gone by.
@@ -228,8 +243,7 @@ impl Scanner {
         if !std::mem::take(&mut self.in_event) {
             return;
         }
-        self.seen.all_events = self.seen.all_events.saturating_add(1);
-        self.seen.events += u32::from(!matches!(kind, Kind::Ping | Kind::Unnamed | Kind::Foreign));
+        self.count(kind);
         match kind {
             Kind::MessageStart => self.seen.started = true,
             // Some providers close a failed stream in good form: what follows an error is no answer.
@@ -243,6 +257,11 @@ impl Scanner {
         }
         data.clear();
         self.data = data;
+    }
+
+    fn count(&mut self, kind: Kind) {
+        self.seen.all_events = self.seen.all_events.saturating_add(1);
+        self.seen.events += u32::from(!matches!(kind, Kind::Ping | Kind::Unnamed | Kind::Foreign));
     }
 }
 
