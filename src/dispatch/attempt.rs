@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Response, StatusCode, response};
 use http_body_util::BodyExt;
-use serde::de::IgnoredAny;
 use tokio::time::{Instant, timeout_at};
 
 use super::call::{Call, Kind};
@@ -19,6 +18,7 @@ use super::gate::{Gate, LOOK, Sight};
 use super::inspect::Decoder;
 use super::relay::Shape;
 use super::replay::ReplayBody;
+use super::skip::is_whole;
 use crate::net::Target;
 use crate::time::Moment;
 use crate::upstream::classify::{self, classify, classify_event_error};
@@ -58,7 +58,7 @@ pub struct Attempted {
     /// What went wrong, for people; empty where nothing did.
     pub detail: String,
     /// What the endpoint said, if it said anything.
-    pub answer: Option<Held>,
+    pub answer: Option<Box<Held>>,
 }
 
 impl Attempted {
@@ -89,7 +89,7 @@ async fn head(
     target: &Arc<Target>,
     until: Instant,
 ) -> Result<Response<Answer>, Attempted> {
-    match timeout_at(until, client.send(target, call.request_for(endpoint))).await {
+    match timeout_at(until, client.send(target, || call.request_for(endpoint))).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(Attempted::failed(outcome_of(&error, call.kind), error.to_string())),
         Err(_) => Err(Attempted::failed(Outcome::FAILED, "no answer in time")),
@@ -110,7 +110,7 @@ fn opaque(answer: Response<Answer>) -> Attempted {
     let (head, rest) = answer.into_parts();
     let gate = Gate::new(Decoder::Identity, false);
     let answer = Held { head, pieces: VecDeque::new(), rest: Some(rest), gate, shape: Shape::Opaque };
-    Attempted { outcome: Outcome::Success, detail: String::new(), answer: Some(answer) }
+    Attempted { outcome: Outcome::Success, detail: String::new(), answer: Some(Box::new(answer)) }
 }
 
 /// Holds the answer until it is known what it is.
@@ -119,7 +119,8 @@ async fn hold(response: Response<Answer>, call: &Call, endpoint: &Endpoint, unti
     let events = head.status == StatusCode::OK && is_event_stream(&head.headers);
     let shape = if events { Shape::Events } else { Shape::Whole };
     let gate = Gate::new(Decoder::of(&head.headers), events);
-    let mut answer = Held { head, pieces: VecDeque::new(), rest: Some(rest), gate, shape };
+    // Boxed: it is large, and goes through many hands.
+    let mut answer = Box::new(Held { head, pieces: VecDeque::new(), rest: Some(rest), gate, shape });
     let silence = endpoint.timeouts.idle;
     let sight = loop {
         // The head of a stream is no answer yet: until its first event the wait for the first byte goes on.
@@ -165,7 +166,7 @@ async fn next(held: &mut Held, last: Instant) -> Next {
 }
 
 /// What a held answer means.
-fn judge(held: Held, sight: Sight, endpoint: &Endpoint, call: &Call) -> Attempted {
+fn judge(held: Box<Held>, sight: Sight, endpoint: &Endpoint, call: &Call) -> Attempted {
     let outcome = match (sight, &held.gate.scanner.seen().error) {
         (Sight::Failed(_), Some(error)) => classify_event_error(error),
         (Sight::Failed(_), None) => at_least_failed(read(&held, endpoint, call)),
@@ -197,7 +198,7 @@ fn read(held: &Held, endpoint: &Endpoint, call: &Call) -> Outcome {
 fn is_cut_off(held: &Held) -> bool {
     let text = &held.gate.prefix;
     let all = held.shape == Shape::Whole && held.rest.is_none() && text.len() < LOOK;
-    all && serde_json::from_slice::<IgnoredAny>(text).is_err()
+    all && !is_whole(text)
 }
 
 /// A stream that did not become an answer failed, whatever its status says.

@@ -46,7 +46,7 @@ pub fn farewell(
     match last {
         Some(Attempted { outcome, answer: Some(mut held), .. }) if is_handed_on(&outcome, &held) => {
             clamp_retry_after(&mut held.head.headers);
-            Farewell::HandOn(Box::new(held))
+            Farewell::HandOn(held)
         }
         last => Farewell::Refuse(unavailable(last.as_ref(), soonest)),
     }

@@ -53,10 +53,10 @@ use unanswered::Unanswered;
 pub async fn send(
     worker: &Worker,
     snapshot: Arc<Snapshot>,
-    call: Call,
+    call: Box<Call>,
     journal: Journal,
 ) -> Result<Response<Body>, Unanswered<'_>> {
-    ask(Run::new(worker, snapshot, call, journal)).await
+    ask(Box::new(Run::new(worker, snapshot, call, journal))).await
 }
 
 /// The same for a request that has waited and got leave ([`Unanswered::try_again`]).
@@ -64,7 +64,7 @@ pub async fn again(unanswered: Unanswered<'_>) -> Result<Response<Body>, Unanswe
     ask(unanswered.run()).await
 }
 
-async fn ask(mut run: Run<'_>) -> Result<Response<Body>, Unanswered<'_>> {
+async fn ask(mut run: Box<Run<'_>>) -> Result<Response<Body>, Unanswered<'_>> {
     while let Some(flight) = run.next().await {
         let attempted = attempt(&run.worker().client, run.call(), flight.endpoint()).await;
         match run.judge(&flight, &attempted) {

@@ -47,11 +47,11 @@ pub(super) enum Verdict {
     Next,
 }
 
-/// One request in progress.
+/// One request in progress. Boxed wherever it goes: it is large.
 pub(super) struct Run<'a> {
     worker: &'a Worker,
     snapshot: Arc<Snapshot>,
-    call: Call,
+    call: Box<Call>,
     asker: Asker,
     plan: Plan,
     journal: Journal,
@@ -78,7 +78,7 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Begins with a request that was let in.
-    pub(super) fn new(worker: &'a Worker, snapshot: Arc<Snapshot>, call: Call, journal: Journal) -> Self {
+    pub(super) fn new(worker: &'a Worker, snapshot: Arc<Snapshot>, call: Box<Call>, journal: Journal) -> Self {
         let shared = &worker.shared;
         let now = Moment::now();
         shared.budget.request(now);
@@ -200,7 +200,7 @@ impl<'a> Run<'a> {
     }
 
     /// Sends an endpoint's answer down.
-    pub(super) fn relay(mut self, mut flight: Flight, attempted: Attempted) -> Response<Body> {
+    pub(super) fn relay(mut self: Box<Self>, mut flight: Flight, attempted: Attempted) -> Response<Body> {
         self.note(&attempted);
         if let Some(profile) = &self.trial {
             self.shared().reports.tried(profile, *profile == flight.endpoint().id.profile);
@@ -212,7 +212,7 @@ impl<'a> Run<'a> {
         let counts = self.call.kind == Kind::Messages && attempted.outcome == Outcome::Success;
         flight.answering(if counts { Outcome::Success } else { Outcome::Client });
         match attempted.answer {
-            Some(held) => self.down(held, flight),
+            Some(held) => self.down(*held, flight),
             None => self.farewell(),
         }
     }
@@ -269,7 +269,7 @@ impl<'a> Run<'a> {
     }
 
     /// Nobody could answer, and the request is kept under this name: what the client is told.
-    pub(super) fn farewell_queued(self, id: &str) -> Response<Body> {
+    pub(super) fn farewell_queued(self: Box<Self>, id: &str) -> Response<Body> {
         let now = Moment::now();
         let soonest = soonest_return(self.plan.endpoints(), &self.asker.ask(), now).map(|at| at.since(now));
         let refusal = queued(self.last.as_ref(), soonest, id);
@@ -280,7 +280,7 @@ impl<'a> Run<'a> {
     }
 
     /// Nobody could answer: what the client is told.
-    pub(super) fn farewell(mut self) -> Response<Body> {
+    pub(super) fn farewell(mut self: Box<Self>) -> Response<Body> {
         let now = Moment::now();
         let soonest = soonest_return(self.plan.endpoints(), &self.asker.ask(), now).map(|at| at.since(now));
         let dead = self.dead_endpoints(now);
@@ -333,7 +333,7 @@ impl<'a> Run<'a> {
 
     /// A refused signature of a thinking block is tried once where the conversation was last answered.
     fn should_ask_signer(&mut self, endpoint: &Endpoint, attempted: &Attempted) -> bool {
-        if !attempted.answer.as_ref().is_some_and(refuses_signature) {
+        if !attempted.answer.as_ref().is_some_and(|held| refuses_signature(held)) {
             return false;
         }
         let signer = self.signer.take().filter(|signer| *signer != endpoint.id);
@@ -397,7 +397,7 @@ impl<'a> Run<'a> {
         (!names.is_empty()).then(|| names.join(", "))
     }
 
-    fn down(mut self, held: Held, flight: Flight) -> Response<Body> {
+    fn down(mut self: Box<Self>, held: Held, flight: Flight) -> Response<Body> {
         let endpoint = Arc::clone(flight.endpoint());
         self.journal.record.profile = Some(Arc::clone(&endpoint.id.profile));
         self.journal.record.endpoint = Some(Arc::clone(&endpoint.id.id));
@@ -405,11 +405,16 @@ impl<'a> Run<'a> {
     }
 
     /// Passes on the answer of an endpoint that failed.
-    fn hand_on(self, held: Held) -> Response<Body> {
+    fn hand_on(self: Box<Self>, held: Held) -> Response<Body> {
         self.send_down(Held { shape: Shape::Opaque, ..held }, None, None)
     }
 
-    fn send_down(mut self, held: Held, flight: Option<Flight>, endpoint: Option<&Endpoint>) -> Response<Body> {
+    fn send_down(
+        mut self: Box<Self>,
+        held: Held,
+        flight: Option<Flight>,
+        endpoint: Option<&Endpoint>,
+    ) -> Response<Body> {
         let idle = endpoint.map_or(self.snapshot.config.timeouts.idle.get(), |endpoint| endpoint.timeouts.idle);
         let appendable = held.is_appendable();
         let Held { mut head, pieces, rest, gate, shape } = held;

@@ -7,6 +7,7 @@
 //! - passing over a text in any pieces comes to the same place;
 //! - of a text that is not JSON the place is some place: nothing is refused.
 
+use serde::de::IgnoredAny;
 use wide::u8x64;
 
 /// Bytes that are looked at together.
@@ -100,6 +101,17 @@ impl Place {
     }
 }
 
+/// Whether `text` is one JSON value to its end. Of an object only strings and brackets are looked at.
+pub(super) fn is_whole(text: &[u8]) -> bool {
+    match text.trim_ascii() {
+        [b'{', rest @ ..] => {
+            let mut place = Place { depth: 1, ..Place::default() };
+            place.pass(rest, 0) == rest.len() && place.depth == 0
+        }
+        other => serde_json::from_slice::<IgnoredAny>(other).is_ok(),
+    }
+}
+
 /// A block that begins with `part` and is blank behind it.
 fn filled_up(part: &[u8]) -> [u8; BLOCK] {
     part.try_into().unwrap_or_else(|_| {
@@ -143,6 +155,16 @@ mod tests {
             }
         }
         text.len()
+    }
+
+    #[test]
+    fn a_value_that_ends_early_or_late_is_not_whole() {
+        for whole in ["{}", " {\"a\": [{}, \"}\\\"\"]}\n", "[1]", "null"] {
+            assert!(is_whole(whole.as_bytes()), "{whole}");
+        }
+        for other in ["", "{", "{\"a\": [{}, \"}\\\"\"]", "{\"a}", "{} {}", "[1", "half"] {
+            assert!(!is_whole(other.as_bytes()), "{other}");
+        }
     }
 
     proptest! {

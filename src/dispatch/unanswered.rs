@@ -41,13 +41,13 @@ pub enum Leave {
 }
 
 impl<'a> Unanswered<'a> {
-    pub(super) fn new(mut run: Run<'a>) -> Self {
+    pub(super) fn new(mut run: Box<Run<'a>>) -> Self {
         let rounds = run.end_round();
-        Self { run: Box::new(run), rounds: Some(rounds), not_before: pause(rounds) }
+        Self { run, rounds: Some(rounds), not_before: pause(rounds) }
     }
 
     /// A request that has not been tried yet, since others are waiting.
-    pub fn untried(worker: &'a Worker, snapshot: Arc<Snapshot>, call: Call, journal: Journal) -> Self {
+    pub fn untried(worker: &'a Worker, snapshot: Arc<Snapshot>, call: Box<Call>, journal: Journal) -> Self {
         Self { run: Box::new(Run::new(worker, snapshot, call, journal)), rounds: None, not_before: Moment::now() }
     }
 
@@ -163,8 +163,8 @@ impl<'a> Unanswered<'a> {
         self.run.farewell()
     }
 
-    pub(super) fn run(self) -> Run<'a> {
-        *self.run
+    pub(super) fn run(self) -> Box<Run<'a>> {
+        self.run
     }
 }
 

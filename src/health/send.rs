@@ -83,7 +83,7 @@ async fn ask(own: &OwnAddresses, question: &Question) -> (Seen, Option<Reply>) {
         ProbeKind::Models => probe::models(endpoint),
         _ => probe::conversation(endpoint, &question.model, question.prompt.as_deref(), &question.nonce),
     };
-    match exchange(own, target, request).await {
+    match exchange(own, target, &request).await {
         Ok(answer) => judge(&answer, question),
         Err(seen) => (seen, None),
     }
@@ -106,9 +106,9 @@ struct Read {
     body: Vec<u8>,
 }
 
-async fn exchange(own: &OwnAddresses, target: &Arc<Target>, request: Request<Full<Bytes>>) -> Result<Read, Seen> {
+async fn exchange(own: &OwnAddresses, target: &Arc<Target>, request: &Request<Full<Bytes>>) -> Result<Read, Seen> {
     let client = Client::new(own.clone());
-    let (head, mut answer) = client.send(target, request).await.map_err(unanswered)?.into_parts();
+    let (head, mut answer) = client.send(target, || request.clone()).await.map_err(unanswered)?.into_parts();
     let body = read(&mut answer).await?;
     Ok(Read { status: head.status, headers: head.headers, body })
 }

@@ -76,7 +76,7 @@ async fn answer(door: &Door, connection: &Connection, request: Request<Incoming>
     let mut journal = open(door, &request);
     match take_in(door, &snapshot, connection, request, &mut journal).await {
         Ok(Entry::Call(call, turn)) => {
-            (queue::answer(&door.queue, &door.worker, snapshot, *call, journal).await, Some(turn))
+            (queue::answer(&door.queue, &door.worker, snapshot, call, journal).await, Some(turn))
         }
         Ok(Entry::Answered(response)) => (journal.close(response, "ok"), None),
         Err(refusal) => (journal.close(refusal.response(), refusal.reason), None),

@@ -146,7 +146,7 @@ pub async fn answer(
     queue: &Arc<Queue>,
     worker: &Rc<Worker>,
     snapshot: Arc<Snapshot>,
-    call: Call,
+    call: Box<Call>,
     journal: Journal,
 ) -> Response<Body> {
     if call.kind == Kind::Other {
@@ -163,7 +163,7 @@ async fn settle(
     queue: &Arc<Queue>,
     worker: &Rc<Worker>,
     snapshot: Arc<Snapshot>,
-    call: Call,
+    call: Box<Call>,
     journal: Journal,
     waiting: &Waiting,
 ) -> Response<Body> {
@@ -192,7 +192,7 @@ async fn hold<'a>(
     queue: &Queue,
     worker: &'a Worker,
     snapshot: Arc<Snapshot>,
-    call: Call,
+    call: Box<Call>,
     journal: Journal,
     waiting: &Waiting,
 ) -> Result<Response<Body>, Unanswered<'a>> {

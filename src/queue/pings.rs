@@ -68,7 +68,7 @@ pub(super) async fn answer(
     queue: &Arc<Queue>,
     worker: &Rc<Worker>,
     snapshot: Arc<Snapshot>,
-    mut call: Call,
+    mut call: Box<Call>,
     journal: Journal,
 ) -> Response<Body> {
     call.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));

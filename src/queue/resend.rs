@@ -49,7 +49,7 @@ pub(super) async fn answer(
     queue: &Arc<Queue>,
     worker: &Rc<Worker>,
     snapshot: Arc<Snapshot>,
-    call: Call,
+    call: Box<Call>,
     journal: Journal,
     claim: Claim,
 ) -> Response<Body> {
@@ -66,7 +66,7 @@ pub(super) async fn answer(
 }
 
 impl Try {
-    async fn run(self, snapshot: Arc<Snapshot>, call: Call, journal: Journal) {
+    async fn run(self, snapshot: Arc<Snapshot>, call: Box<Call>, journal: Journal) {
         let Self { queue, worker, config, claim, first } = self;
         queue.shelf.begin(&claim);
         let waiting = Waiting::default();

@@ -127,7 +127,7 @@ impl Clerk {
         };
         let journal = Journal::open(record, &self.worker);
         let tried = async {
-            let response = dispatch::send(&self.worker, snapshot, call, journal).await?;
+            let response = dispatch::send(&self.worker, snapshot, Box::new(call), journal).await?;
             Ok(collect(response).await)
         };
         match timeout(LONGEST, tried).await {

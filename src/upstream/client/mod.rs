@@ -47,10 +47,10 @@ const MAX_HEAD: usize = 64 * 1024;
 /// The most headers of an answer.
 const MAX_HEADERS: usize = 100;
 
-/// A request body that can be sent again: a clone starts where the original started.
-pub trait RequestBody: Body<Data = Bytes, Error = Infallible> + Clone + Unpin + 'static {}
+/// The body of a request: pieces that are there already.
+pub trait RequestBody: Body<Data = Bytes, Error = Infallible> + Unpin + 'static {}
 
-impl<B: Body<Data = Bytes, Error = Infallible> + Clone + Unpin + 'static> RequestBody for B {}
+impl<B: Body<Data = Bytes, Error = Infallible> + Unpin + 'static> RequestBody for B {}
 
 /// The HTTP client of one worker. Cheap to clone; all clones share their connections.
 #[derive(Clone)]
@@ -67,7 +67,8 @@ impl<B: RequestBody> Client<B> {
         Self(Rc::new(Inner { own, pools: RefCell::default() }))
     }
 
-    /// Sends `request` to `target` and returns the head of the answer; its body streams.
+    /// Sends `request` to `target` and returns the head of the answer; its body streams. The request is made anew when it
+    /// has to be sent again.
     ///
     /// Of the request's URI path and query count. `Host` is the target's unless the request has one. A body of known
     /// length is sent with `content-length`. Headers of the connection (`connection`, `upgrade`, ...) are the caller's
@@ -75,18 +76,23 @@ impl<B: RequestBody> Client<B> {
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection of the request (HTTP/2: resets its stream).
-    pub async fn send(&self, target: &Arc<Target>, request: Request<B>) -> Result<Response<Answer>, SendError> {
+    pub async fn send(
+        &self,
+        target: &Arc<Target>,
+        request: impl Fn() -> Request<B>,
+    ) -> Result<Response<Answer>, SendError> {
         let pool = self.pool(target);
         let lease = pool.lease(target, &self.0.own, Want::Any).await?;
-        let newer = Want::NewerThan(lease.birth());
-        let spare = lease.may_be_stale().then(|| request.clone());
-        let failure = match lease.exchange(target, request).await {
+        let (newer, may_be_stale) = (Want::NewerThan(lease.birth()), lease.may_be_stale());
+        let failure = match lease.exchange(target, request()).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
-        let Some(request) = spare.filter(|_| failure.unanswered) else { return Err(failure.error) };
+        if !(may_be_stale && failure.unanswered) {
+            return Err(failure.error);
+        }
         let lease = pool.lease(target, &self.0.own, newer).await?;
-        lease.exchange(target, request).await.map_err(|failure| failure.error)
+        lease.exchange(target, request()).await.map_err(|failure| failure.error)
     }
 
     /// Closes the idle connections of all pools but those `in_use`. Running requests end as they would have.

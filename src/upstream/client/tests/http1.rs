@@ -79,7 +79,7 @@ async fn no_request_waits_for_another() {
         };
         let requests = join_all((0..200).map(|_| {
             let (client, target) = (client.clone(), Arc::clone(&target));
-            async move { text(client.send(&target, get("/")).await).await }
+            async move { text(client.send(&target, || get("/")).await).await }
         }));
         let ((), answers) = tokio::join!(script, requests);
         assert!(answers.iter().all(|answer| answer == "served"));
@@ -197,7 +197,7 @@ async fn dropping_the_answer_or_the_wait_for_it_closes_the_connection() {
 
         let waiting = tokio::task::spawn_local({
             let (client, target) = (client.clone(), peer.target());
-            async move { client.send(&target, get("/")).await.map(drop) }
+            async move { client.send(&target, || get("/")).await.map(drop) }
         });
         let mut wire = peer.accept().await;
         wire.head().await;
@@ -372,7 +372,7 @@ async fn a_body_of_many_segments_arrives_byte_for_byte_with_its_length() {
 async fn waiting_for_an_answer_takes_little_memory() {
     let (client, peer) = (client(), Peer::new().await);
     let target = peer.target();
-    let size = std::mem::size_of_val(&client.send(&target, get("/")));
+    let size = std::mem::size_of_val(&client.send(&target, || get("/")));
     assert!(size < 3_000, "{size} bytes for every request in flight");
 }
 

@@ -57,7 +57,7 @@ async fn http2_is_agreed_on_and_one_connection_serves_all() {
             .map(|_| {
                 let (client, target) = (client.clone(), Arc::clone(&target));
                 tokio::task::spawn_local(async move {
-                    client.send(&target, post("/v1/messages?beta=true", &[b"a", b"b"])).await
+                    client.send(&target, || post("/v1/messages?beta=true", &[b"a", b"b"])).await
                 })
             })
             .collect();
@@ -91,7 +91,7 @@ async fn an_http2_request_carries_the_authority_and_the_exact_body() {
             (head, received, serving)
         };
         let request = post("/v1/messages?beta=true", &[b"{\"model\"", b":", b"\"m\"}"]);
-        let ((head, received, _serving), answer) = tokio::join!(script, client.send(&target, request));
+        let ((head, received, _serving), answer) = tokio::join!(script, client.send(&target, || request.clone()));
         assert_eq!(text(answer).await, "served");
         assert_eq!(head.uri.to_string(), format!("{}/v1/messages?beta=true", localhost(&peer)));
         assert_eq!((head.headers.get("host"), received.as_slice()), (None, b"{\"model\":\"m\"}".as_slice()));
@@ -129,7 +129,7 @@ async fn a_full_connection_gets_another_beside_it() {
         let requests: Vec<_> = (0..12)
             .map(|_| {
                 let (client, target) = (client.clone(), Arc::clone(&target));
-                tokio::task::spawn_local(async move { text(client.send(&target, get("/")).await).await })
+                tokio::task::spawn_local(async move { text(client.send(&target, || get("/")).await).await })
             })
             .collect();
         // Nobody is answered before all are here: waiting for a stream would stop this for ever.
@@ -152,7 +152,7 @@ async fn a_peer_that_allows_no_streams_is_an_error_and_not_a_loop() {
             let mut connection = accept(&peer, &tls, 0).await;
             assert!(connection.accept().await.is_none(), "no stream is allowed");
         };
-        let send = || client.send(&target, get("/"));
+        let send = || client.send(&target, || get("/"));
         // One goes ahead of the peer's settings and waits for a stream; the other is told.
         let answer = tokio::select! {
             () = script => panic!("the connection was closed"),
@@ -188,10 +188,10 @@ async fn a_peer_that_went_away_or_dies_is_replaced_silently() {
             third.accept().await.is_none()
         };
         let requests = async {
-            assert_eq!(text(client.send(&target, get("/")).await).await, "one");
+            assert_eq!(text(client.send(&target, || get("/")).await).await, "one");
             gone.notified().await;
-            assert_eq!(text(client.send(&target, get("/")).await).await, "two");
-            assert_eq!(text(client.send(&target, get("/")).await).await, "three");
+            assert_eq!(text(client.send(&target, || get("/")).await).await, "two");
+            assert_eq!(text(client.send(&target, || get("/")).await).await, "three");
         };
         tokio::select! {
             ended = script => panic!("the third connection was closed: {ended}"),
@@ -218,7 +218,7 @@ async fn a_new_http2_connection_that_dies_is_a_reset_and_nothing_is_sent_twice()
         };
         tokio::select! {
             () = script => panic!("the request was sent again"),
-            answer = client.send(&target, get("/")) => {
+            answer = client.send(&target, || get("/")) => {
                 assert_eq!(answer.expect_err("no answer came").kind, SendErrorKind::Reset);
             }
         }
@@ -251,7 +251,7 @@ async fn a_refused_stream_is_sent_once_more_on_a_new_connection() {
                 }
             }
         });
-        assert_eq!(text(client.send(&target, get("/")).await).await, "served");
+        assert_eq!(text(client.send(&target, || get("/")).await).await, "served");
         assert_eq!(connections.get(), 2);
     })
     .await;
@@ -274,7 +274,7 @@ async fn a_stream_that_is_reset_otherwise_is_not_sent_again() {
             }
         });
         for sent in 1..3 {
-            let error = client.send(&target, get("/")).await.expect_err("it was reset");
+            let error = client.send(&target, || get("/")).await.expect_err("it was reset");
             assert_eq!((error.kind, requests.get()), (SendErrorKind::Reset, sent), "{error}");
         }
     })
@@ -300,7 +300,7 @@ async fn dropping_an_http2_answer_or_the_wait_for_it_resets_its_stream_only() {
             stream.send_data(Bytes::from_static(b"one"), false).expect("a listening client");
             stream
         };
-        let (mut stream, answered) = tokio::join!(streaming, client.send(&target, get("/")));
+        let (mut stream, answered) = tokio::join!(streaming, client.send(&target, || get("/")));
         let mut body = answered.expect("a head").into_body();
         body.frame().await.expect("a frame").expect("no error");
         drop(body);
@@ -309,7 +309,7 @@ async fn dropping_an_http2_answer_or_the_wait_for_it_resets_its_stream_only() {
 
         let waiting = tokio::task::spawn_local({
             let (client, target) = (client.clone(), Arc::clone(&target));
-            async move { client.send(&target, get("/")).await.map(drop) }
+            async move { client.send(&target, || get("/")).await.map(drop) }
         });
         let mut respond = arrived.recv().await.expect("a request");
         waiting.abort();
@@ -318,7 +318,7 @@ async fn dropping_an_http2_answer_or_the_wait_for_it_resets_its_stream_only() {
 
         let ((), answered) = tokio::join!(
             async { answer(&mut arrived.recv().await.expect("the same connection"), "after") },
-            client.send(&target, get("/"))
+            client.send(&target, || get("/"))
         );
         assert_eq!(text(answered).await, "after");
     })

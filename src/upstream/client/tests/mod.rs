@@ -99,7 +99,7 @@ impl Peer {
 
     /// Sends it a request.
     async fn ask(&self, client: &Client<Segments>, request: Request<Segments>) -> Result<Response<Answer>, SendError> {
-        client.send(&self.target(), request).await
+        client.send(&self.target(), || request.clone()).await
     }
 
     async fn accept(&self) -> Wire {

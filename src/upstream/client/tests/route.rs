@@ -22,7 +22,7 @@ async fn an_http_proxy_is_asked_for_a_tunnel_with_its_password() {
             assert_eq!(wire.head().await, "GET /v1 HTTP/1.1\r\nhost: api.test\r\n\r\n");
             wire.answer("tunnelled").await;
         };
-        let ((), answer) = tokio::join!(script, client.send(&target, get("/v1")));
+        let ((), answer) = tokio::join!(script, client.send(&target, || get("/v1")));
         assert_eq!(text(answer).await, "tunnelled");
     })
     .await;
@@ -38,7 +38,7 @@ async fn a_proxy_that_refuses_is_named_without_its_password() {
             wire.head().await;
             wire.write("HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n").await;
         };
-        let ((), answer) = tokio::join!(script, client.send(&target, get("/")));
+        let ((), answer) = tokio::join!(script, client.send(&target, || get("/")));
         let error = answer.expect_err("refused");
         assert_eq!(error.kind, SendErrorKind::Proxy);
         assert_eq!(error.to_string(), format!("proxy {}: tunnel error: proxy authorization required", proxy.address()));
@@ -54,7 +54,7 @@ async fn a_proxy_that_is_not_there_is_an_error_of_the_proxy() {
         let target = through(&proxy, "http://api.test/", "http://");
         let address = proxy.address();
         drop(proxy);
-        let error = client().send(&target, get("/")).await.expect_err("nobody listens");
+        let error = client().send(&target, || get("/")).await.expect_err("nobody listens");
         assert_eq!(error.kind, SendErrorKind::Proxy);
         assert_eq!(error.to_string(), format!("proxy {address}: cannot connect to {address}: connection refused"));
     })
@@ -77,7 +77,7 @@ async fn a_socks5_proxy_gets_name_and_password_and_resolves_the_host() {
             assert!(wire.head().await.contains("host: api.test:8080\r\n"));
             wire.answer("tunnelled").await;
         };
-        let ((), answer) = tokio::join!(script, client.send(&target, get("/")));
+        let ((), answer) = tokio::join!(script, client.send(&target, || get("/")));
         assert_eq!(text(answer).await, "tunnelled");
     })
     .await;
@@ -104,13 +104,13 @@ async fn a_refused_connection_and_a_wrong_name_are_told_apart() {
         let peer = Peer::new().await;
         let (target_of_nobody, address) = (peer.target(), peer.address());
         drop(peer);
-        let error = client().send(&target_of_nobody, get("/?key=canary")).await.expect_err("nobody listens");
+        let error = client().send(&target_of_nobody, || get("/?key=canary")).await.expect_err("nobody listens");
         assert_eq!(error.kind, SendErrorKind::Connect);
         assert_eq!(error.to_string(), format!("cannot connect to {address}: connection refused"));
 
         // A label of 64 letters is no name: the resolver refuses it without asking anyone.
         let base = format!("http://{}.test", "a".repeat(64));
-        let error = client().send(&target(&base, ClientTls::default(), Proxy::None), get("/")).await;
+        let error = client().send(&target(&base, ClientTls::default(), Proxy::None), || get("/")).await;
         let error = error.expect_err("no such name");
         assert_eq!(error.kind, SendErrorKind::Dns, "{error}");
         assert!(error.to_string().starts_with("cannot resolve `aaaa"), "{error}");
@@ -124,7 +124,7 @@ async fn connecting_takes_no_longer_than_its_limit() {
     let target = through(&proxy, "http://api.test/", "http://");
     let began = tokio::time::Instant::now();
     // The proxy accepts and never answers. (The test's own limit would be passed at once under paused time.)
-    let answer = LocalSet::new().run_until(async { client().send(&target, get("/")).await }).await;
+    let answer = LocalSet::new().run_until(async { client().send(&target, || get("/")).await }).await;
     let error = answer.expect_err("no tunnel");
     assert_eq!(error.kind, SendErrorKind::Timeout);
     assert_eq!(error.to_string(), "no connection to api.test:80 within 5s");

@@ -73,7 +73,7 @@ async fn without_http2_each_request_has_its_own_connection() {
             streams
         };
         let requests = async {
-            let send = || async { text(client.send(&target, get("/")).await).await };
+            let send = || async { text(client.send(&target, || get("/")).await).await };
             tokio::join!(send(), send(), send(), send(), send())
         };
         let (_streams, (one, ..)) = tokio::join!(script, requests);
@@ -89,7 +89,7 @@ async fn an_endpoint_of_an_unknown_ca_is_not_spoken_to() {
         let target = Certificates::of("Another CA").target(&peer);
         let tls = certificates.acceptor();
         let script = async { tls.accept(peer.accept().await.stream).await.map(drop) };
-        let (served, answer) = tokio::join!(script, client.send(&target, get("/")));
+        let (served, answer) = tokio::join!(script, client.send(&target, || get("/")));
         let error = answer.expect_err("an unknown CA");
         assert_eq!(error.kind, SendErrorKind::Tls);
         assert!(error.to_string().contains("`ca_file`"), "{error}");
@@ -111,7 +111,8 @@ async fn a_client_certificate_is_shown_where_one_is_set() {
         let tls = TlsAcceptor::from(Arc::new(config.expect("a usable certificate")));
 
         let refused = async { tls.accept(peer.accept().await.stream).await.map(drop).expect_err("no certificate") };
-        let (_, answer) = tokio::join!(refused, async { client().send(&certificates.target(&peer), get("/")).await });
+        let (_, answer) =
+            tokio::join!(refused, async { client().send(&certificates.target(&peer), || get("/")).await });
         let error = answer.expect_err("no certificate");
         assert_eq!(error.kind, SendErrorKind::Tls, "{error}");
 
@@ -127,7 +128,7 @@ async fn a_client_certificate_is_shown_where_one_is_set() {
             stream.flush().await.expect("a listening client");
             stream
         };
-        let (_stream, answer) = tokio::join!(served, async { text(client().send(&target, get("/")).await).await });
+        let (_stream, answer) = tokio::join!(served, async { text(client().send(&target, || get("/")).await).await });
         assert_eq!(answer, "ok");
     })
     .await;
