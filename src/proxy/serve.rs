@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -19,6 +21,7 @@ use tokio::sync::watch;
 use super::connection::{Activity, Patience, Watched};
 use super::service::{Connection, Door, handle};
 use super::stream::Streams;
+use crate::dispatch::Shared;
 use crate::limit::Share;
 use crate::net::tls::Acceptor;
 
@@ -108,7 +111,7 @@ async fn http<T>(
     local: SocketAddr,
     is_http1: bool,
     patience: Patience,
-    mut phase: watch::Receiver<Phase>,
+    phase: watch::Receiver<Phase>,
 ) where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -121,9 +124,26 @@ async fn http<T>(
         Caught { handled }
     });
     let streams = Streams::new(patience.write);
-    let builder = builder(streams.clone(), is_http1);
-    let mut connection =
-        pin!(builder.serve_connection(TokioIo::new(Watched::new(transport, Rc::clone(&activity))), service));
+    let io = TokioIo::new(Watched::new(transport, Rc::clone(&activity)));
+    if is_http1 {
+        return carry(http1().serve_connection(io, service), &activity, &shared, &streams, phase).await;
+    }
+    // Boxed: it is large, and connections known to be HTTP/1.1 would have room for it too.
+    let builder = either(streams.clone());
+    Box::pin(carry(builder.serve_connection(io, service), &activity, &shared, &streams, phase)).await;
+}
+
+/// Drives a connection to its end, in order where it has to end early.
+async fn carry<C>(
+    connection: C,
+    activity: &Activity,
+    shared: &Shared,
+    streams: &Streams,
+    mut phase: watch::Receiver<Phase>,
+) where
+    C: GracefulConnection<Error: std::fmt::Display>,
+{
+    let mut connection = pin!(connection);
     let mut expired = pin!(activity.expired());
     loop {
         tokio::select! {
@@ -156,12 +176,16 @@ async fn http<T>(
     }
 }
 
-fn builder(streams: Streams, is_http1: bool) -> auto::Builder<Streams> {
-    let mut builder = auto::Builder::new(streams);
-    if is_http1 {
-        builder = builder.http1_only();
-    }
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
     // The head's timer is ours: hyper's would also close connections that are merely unused.
+    builder.header_read_timeout(None).timer(TokioTimer::new());
+    builder
+}
+
+/// For a connection that shows only later which protocol it speaks.
+fn either(streams: Streams) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(streams);
     builder.http1().header_read_timeout(None).timer(TokioTimer::new());
     builder
         .http2()
