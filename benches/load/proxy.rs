@@ -20,18 +20,22 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) enum Kind {
     /// The endpoint itself.
     Direct,
+    /// With room in memory for the whole of a large request.
     Nginx,
+    /// As it is by default: a body beyond 16 KiB goes through a file.
+    NginxSpilling,
     HaProxy,
     Qcc,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Direct, Self::Nginx, Self::HaProxy, Self::Qcc];
+    pub(crate) const ALL: [Self; 5] = [Self::Direct, Self::Nginx, Self::NginxSpilling, Self::HaProxy, Self::Qcc];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Nginx => "nginx",
+            Self::NginxSpilling => "nginx-16k",
             Self::HaProxy => "HAProxy",
             Self::Qcc => "qcc",
         }
@@ -41,7 +45,7 @@ impl Kind {
     pub(crate) fn program(self, qcc: &Path) -> Option<PathBuf> {
         let name = match self {
             Self::Direct | Self::Qcc => return Some(qcc.to_owned()),
-            Self::Nginx => "nginx",
+            Self::Nginx | Self::NginxSpilling => "nginx",
             Self::HaProxy => "haproxy",
         };
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -126,7 +130,8 @@ impl Drop for Proxy {
 
 fn command(kind: Kind, program: &Path, place: &Path, address: SocketAddr, endpoint: SocketAddr) -> io::Result<Command> {
     let (file, text) = match kind {
-        Kind::Nginx => ("nginx.conf", nginx(place, address, endpoint)),
+        Kind::Nginx => ("nginx.conf", nginx(place, address, endpoint, "256k")),
+        Kind::NginxSpilling => ("nginx.conf", nginx(place, address, endpoint, "16k")),
         Kind::HaProxy => ("haproxy.cfg", haproxy(address, endpoint)),
         Kind::Direct | Kind::Qcc => ("qcc.yaml", qcc(address, endpoint)),
     };
@@ -134,7 +139,9 @@ fn command(kind: Kind, program: &Path, place: &Path, address: SocketAddr, endpoi
     fs::write(&config, text)?;
     let mut command = Command::new(program);
     match kind {
-        Kind::Nginx => command.arg("-p").arg(place).arg("-e").arg(place.join("errors")).arg("-c").arg(config),
+        Kind::Nginx | Kind::NginxSpilling => {
+            command.arg("-p").arg(place).arg("-e").arg(place.join("errors")).arg("-c").arg(config)
+        }
         Kind::HaProxy => command.arg("-db").arg("-f").arg(config),
         Kind::Direct | Kind::Qcc => command.args(["proxy", "start", "--config"]).arg(config).env("HOME", place),
     };
@@ -148,14 +155,14 @@ fn command(kind: Kind, program: &Path, place: &Path, address: SocketAddr, endpoi
     Ok(command)
 }
 
-fn nginx(place: &Path, address: SocketAddr, endpoint: SocketAddr) -> String {
+fn nginx(place: &Path, address: SocketAddr, endpoint: SocketAddr, body: &str) -> String {
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     let place = place.display();
     format!(
         "{user} daemon off; worker_processes 1; pid {place}/pid;
 events {{ worker_connections 16384; }}
 http {{
-  access_log off; keepalive_requests 1000000; client_body_buffer_size 256k;
+  access_log off; keepalive_requests 1000000; client_body_buffer_size {body};
   client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi;
   uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;
   upstream endpoint {{ server {endpoint}; keepalive 256; keepalive_requests 1000000; }}

@@ -56,7 +56,7 @@ impl Readings {
         for kind in Kind::ALL {
             text.extend([" ", kind.name(), " |"]);
         }
-        text += " qcc / nginx | qcc / HAProxy |\n|---|---:|---:|---:|---:|---:|---:|\n";
+        text += " qcc / nginx | qcc / HAProxy |\n|---|---:|---:|---:|---:|---:|---:|---:|\n";
         for figure in self.figures() {
             text.extend(["| ", figure.name, " |"]);
             for kind in Kind::ALL {
