@@ -401,3 +401,80 @@ pub(super) fn reason(attempts: &[AttemptRecord]) -> String {
     let Some(last) = attempts.last() else { return "no endpoint takes requests".to_owned() };
     format!("{}: {}", last.endpoint, if last.detail.is_empty() { last.outcome } else { &last.detail })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::entries::{Bounds, Request};
+
+    /// A shelf with one waiting entry, `one` of session `s`.
+    async fn shelf() -> (tempfile::TempDir, Shelf) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path()).expect("opens");
+        let entry = Entry {
+            id: "one".to_owned(),
+            state: State::Waiting,
+            retries: 2,
+            reason: String::new(),
+            enqueued: 1,
+            updated: 1,
+            due: 1,
+            client: None,
+            session: Some("s".to_owned()),
+            fingerprint: vec![7; 32],
+            model: None,
+            stream: false,
+            bytes: 1,
+            attempts: String::new(),
+            status: None,
+            handed: false,
+        };
+        let request = Request { target: "/v1/messages".to_owned(), headers: Vec::new(), body: b"{}".to_vec() };
+        let bounds = Bounds { entries: 9, bytes: 99 };
+        store.write(move |tx| entries::add(tx, &entry, &request, bounds)).await.expect("is written");
+        (dir, Shelf::open(store, Events::new()).await)
+    }
+
+    async fn kept(shelf: &Shelf) -> Option<Entry> {
+        shelf.store.read(|view| entries::get(view, "one")).await.expect("it is readable")
+    }
+
+    fn answer() -> Answer {
+        Answer { status: 200, headers: Vec::new(), body: b"{}".to_vec() }
+    }
+
+    #[tokio::test]
+    async fn what_was_refused_is_taken_out_even_if_it_was_written_late() {
+        let (_dir, shelf) = shelf().await;
+        // The write came late, and the note behind it was lost.
+        shelf.owe(&"one".into(), Debt::Refused);
+        shelf.pay().await;
+        assert_eq!(kept(&shelf).await, None);
+        assert!(shelf.debts().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_could_not_be_stored_is_owed_and_stored_when_that_is_possible() {
+        let (dir, shelf) = shelf().await;
+        let other = rusqlite::Connection::open(dir.path().join(crate::store::FILE)).expect("opens");
+        other.execute_batch("BEGIN IMMEDIATE").expect("is free");
+        let claim = shelf.book.next(Moment::now()).expect("it is due");
+        shelf.answered(claim, answer(), 3).await;
+        assert_eq!(kept(&shelf).await.map(|entry| entry.state), Some(State::Waiting), "not on disk");
+        shelf.pay().await;
+        assert_eq!(shelf.debts().len(), 1, "what cannot be paid is owed on");
+        other.execute_batch("ROLLBACK").expect("is open");
+        shelf.pay().await;
+        let entry = kept(&shelf).await.expect("it is there");
+        assert_eq!((entry.state, entry.retries, entry.status), (State::Done, 3, Some(200)));
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_was_taken_out_is_not_kept_on() {
+        let (_dir, shelf) = shelf().await;
+        let claim = shelf.book.next(Moment::now()).expect("it is due");
+        shelf.store.write(|tx| entries::remove(tx, "one")).await.expect("is written");
+        assert_eq!(shelf.keep_on(claim, &[], &Config::default()).await, Ok(None));
+        assert!(!shelf.book.knows("s"));
+    }
+}

@@ -126,7 +126,7 @@ impl Store {
         let reads = Arc::new(reads.map_or_else(OnceLock::new, OnceLock::from));
         let (jobs, waiting) = mpsc::channel(WAITING);
         let waits = away.is_some();
-        let disk = Disk { away, reads: Arc::clone(&reads) };
+        let disk = Disk { away, reads: Arc::downgrade(&reads) };
         let writer = Writer::new(connection, waiting, standing, disk).start(jobs).map_err(OpenError::Thread)?;
         Ok(Self(Arc::new(Inner { reads, writer, standing: told, lost, waits })))
     }

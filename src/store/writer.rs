@@ -1,7 +1,7 @@
 //! The thread that writes: what waits is one transaction.
 
 use std::io;
-use std::sync::{Arc, OnceLock, mpsc as blocking};
+use std::sync::{OnceLock, Weak, mpsc as blocking};
 use std::thread::ThreadId;
 use std::time::SystemTime;
 
@@ -34,8 +34,8 @@ pub(super) struct Writer {
 pub(super) struct Disk {
     /// Where to look for it; kept to the end, with the leave to use it.
     pub(super) away: Option<Away>,
-    /// Where its other connection goes.
-    pub(super) reads: Arc<OnceLock<Reads>>,
+    /// Where its other connection goes. Not held: that is closed before the writer's.
+    pub(super) reads: Weak<OnceLock<Reads>>,
 }
 
 impl Writer {
@@ -82,7 +82,7 @@ impl Writer {
             Ok(Opened { connection, reads, standing }) => {
                 *memory = connection;
                 // It is empty as long as state is in memory.
-                drop(reads.map(|reads| self.disk.reads.set(reads)));
+                drop(self.disk.reads.upgrade().zip(reads).map(|(place, reads)| place.set(reads)));
                 self.standing.send_replace(standing);
                 tracing::info!("state is on disk from now on");
             }

@@ -100,6 +100,9 @@ async fn a_disk_that_comes_back_gets_what_memory_held() {
     store.write(append(2)).await.expect("is written");
     assert_eq!((last(&store).await, read_beside(&state)), (vec![2, 1], vec![2, 1]));
     looking.abort();
+    drop(looking.await);
+    drop(store);
+    assert!(!state.join("state.db-wal").exists(), "the writer is the last to leave, and tidies up");
 }
 
 #[tokio::test]
