@@ -225,3 +225,18 @@ impl std::fmt::Display for Panicked {
 }
 
 impl std::error::Error for Panicked {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_open_connection_takes_little_memory() {
+        let size = size_of_future(serve);
+        assert!(size < 3_000, "{size} bytes for every connection");
+    }
+}
