@@ -6,7 +6,8 @@
 //! ```
 //!
 //! - [`mod@hold`]: the line in which requests wait, within their own time, for an endpoint that is expected back.
-//! - `shelf`: what still fails is stored, and only then the client is told so; `entry` is what is stored of it.
+//! - `shelf`: what still fails is stored, and only then the client is told so; `entry` is what is stored of it, and a `debt`
+//!   what could not be.
 //! - [`worker`]: tries it again as `schedule` says, through the same dispatch, behind live requests; [`hindrance`] is what
 //!   keeps it from doing so.
 //! - `reuse`: a request that comes again is known by its `twin`, takes its entry over (`resend`), waits for the try that is
@@ -16,6 +17,7 @@
 //! its headers.
 
 mod book;
+mod debt;
 mod entry;
 mod form;
 pub mod hindrance;

@@ -5,25 +5,23 @@
 //! - a store that fails refuses new entries and loses no old one: what it knows already stays in the book;
 //! - what it could not write of entries it has is a debt, paid as soon as it can write again.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::book::{Book, Claim, New};
+use super::debt::{Debt, Debts};
 use super::schedule::{self, Next};
 use super::twin::Twin;
 use super::{Refusal, entry};
 use crate::config::model::Queue as Config;
 use crate::dispatch::unanswered::Unanswered;
 use crate::store::entries::{self, Added, Answer, Bounds, Entry, Outcome, State};
-use crate::store::{Failure, Store, Tx};
+use crate::store::{Failure, Store};
 use crate::telemetry::event::AttemptRecord;
 use crate::telemetry::{Event, Events};
 use crate::time::{Clocks, Moment, unix_ms};
 
-/// Debts that are kept. They are of seconds in which a disk does not answer.
-const DEBTS: usize = 4096;
 /// How long a lease lasts without being renewed.
 const LEASE: Duration = Duration::from_mins(2);
 
@@ -36,25 +34,7 @@ pub(super) struct Shelf {
     /// This process, among those that have held leases.
     lease: String,
     refused: AtomicU64,
-    debts: Mutex<HashMap<Arc<str>, Debt>>,
-}
-
-/// What is to be written of an entry, since it could not be when it happened.
-#[derive(Clone, Debug)]
-enum Debt {
-    /// Nobody was told that it is kept: if it was written all the same, it goes.
-    Refused,
-    /// It was answered; here is the answer, unless a client has it.
-    Done { retries: u32, answer: Option<Arc<Answer>> },
-}
-
-impl Debt {
-    fn pay(&self, tx: &Tx<'_>, id: &str, now: i64) -> Result<(), Failure> {
-        match self {
-            Self::Refused => entries::remove(tx, id).map(drop),
-            Self::Done { retries, answer } => entries::done(tx, id, *retries, answer.as_deref(), now).map(drop),
-        }
-    }
+    debts: Debts,
 }
 
 impl Shelf {
@@ -66,7 +46,7 @@ impl Shelf {
             events,
             lease: format!("{}-{}", std::process::id(), entry::name()),
             refused: AtomicU64::new(0),
-            debts: Mutex::default(),
+            debts: Debts::default(),
         };
         if let Err(error) = shelf.load().await {
             tracing::error!(%error, "what is queued cannot be read; it is left as it is");
@@ -82,31 +62,9 @@ impl Shelf {
         self.pay().await;
     }
 
-    /// Writes what could not be written when it happened; what fails again is owed on.
+    /// Writes what could not be written when it happened.
     pub(super) async fn pay(&self) {
-        let owed = std::mem::take(&mut *self.debts());
-        if owed.is_empty() {
-            return;
-        }
-        let (paid, now) = (owed.clone(), unix_ms(SystemTime::now()));
-        let pay = move |tx: &Tx<'_>| paid.iter().try_for_each(|(id, debt)| debt.pay(tx, id, now));
-        if self.store.write(pay).await.is_err() {
-            let mut debts = self.debts();
-            for (id, debt) in owed {
-                debts.entry(id).or_insert(debt);
-            }
-        }
-    }
-
-    fn owe(&self, id: &Arc<str>, debt: Debt) {
-        let mut debts = self.debts();
-        if debts.len() < DEBTS || debts.contains_key(id) {
-            debts.insert(Arc::clone(id), debt);
-        }
-    }
-
-    fn debts(&self) -> MutexGuard<'_, HashMap<Arc<str>, Debt>> {
-        self.debts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.debts.pay(&self.store).await;
     }
 
     async fn load(&self) -> Result<(), Failure> {
@@ -168,7 +126,7 @@ impl Shelf {
             Ok(Added::FullOfBytes) => Refusal::Bytes,
             Err(error) => {
                 // It may be written all the same: nobody was told of it, so it is taken back.
-                self.owe(id, Debt::Refused);
+                self.debts.owe(id, Debt::Refused);
                 let id = Arc::clone(id);
                 self.store.note(move |tx| entries::remove(tx, &id).map(drop));
                 tracing::warn!(%error, "a request could not be queued");
@@ -233,7 +191,7 @@ impl Shelf {
         let done = self.store.write(move |tx| entries::done(tx, &id, retries, None, now)).await;
         if let Err(error) = done {
             tracing::warn!(%error, id = &*claim.id, "an answered request could not be marked done");
-            self.owe(&claim.id, Debt::Done { retries, answer: None });
+            self.debts.owe(&claim.id, Debt::Done { retries, answer: None });
         }
         self.events.tell(Event::QueueDone { id: claim.id.to_string() });
         claim.gone();
@@ -275,7 +233,7 @@ impl Shelf {
         let done = self.store.write(move |tx| entries::done(tx, &name, retries, Some(&kept), now)).await;
         if let Err(error) = &done {
             tracing::warn!(%error, id = &*id, "an answer could not be stored; it is kept in memory");
-            self.owe(&id, Debt::Done { retries, answer: Some(Arc::clone(&answer)) });
+            self.debts.owe(&id, Debt::Done { retries, answer: Some(Arc::clone(&answer)) });
         }
         self.events.tell(Event::QueueDone { id: id.to_string() });
         claim.done(Moment::now(), answer, retries, done.is_ok());
@@ -362,9 +320,7 @@ impl Shelf {
     pub(super) fn handed(&self, id: &Arc<str>) {
         let (name, now) = (Arc::clone(id), unix_ms(SystemTime::now()));
         self.book.handed(id);
-        if let Some(Debt::Done { answer, .. }) = self.debts().get_mut(id) {
-            *answer = None;
-        }
+        self.debts.handed(id);
         self.store.note(move |tx| entries::handed(tx, &name, now));
     }
 
@@ -447,10 +403,10 @@ mod tests {
     async fn what_was_refused_is_taken_out_even_if_it_was_written_late() {
         let (_dir, shelf) = shelf().await;
         // The write came late, and the note behind it was lost.
-        shelf.owe(&"one".into(), Debt::Refused);
+        shelf.debts.owe(&"one".into(), Debt::Refused);
         shelf.pay().await;
         assert_eq!(kept(&shelf).await, None);
-        assert!(shelf.debts().is_empty());
+        assert_eq!(shelf.debts.len(), 0);
     }
 
     #[tokio::test]
@@ -462,7 +418,7 @@ mod tests {
         shelf.answered(claim, answer(), 3).await;
         assert_eq!(kept(&shelf).await.map(|entry| entry.state), Some(State::Waiting), "not on disk");
         shelf.pay().await;
-        assert_eq!(shelf.debts().len(), 1, "what cannot be paid is owed on");
+        assert_eq!(shelf.debts.len(), 1, "what cannot be paid is owed on");
         other.execute_batch("ROLLBACK").expect("is open");
         shelf.pay().await;
         let entry = kept(&shelf).await.expect("it is there");

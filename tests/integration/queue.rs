@@ -463,10 +463,11 @@ async fn killed_at_any_moment_nothing_acknowledged_is_lost_or_paid_twice() {
         let (address, mut burst) = (proxy.address, tokio::task::JoinSet::new());
         for client in 0..8 {
             burst.spawn(async move {
-                let (mut client_, mut told) = (Client::h1(address).await, Vec::new());
+                let Some(mut connected) = Client::try_h1(address).await else { return Vec::new() };
+                let mut told = Vec::new();
                 for nth in 0..50 {
                     let request = Request::stream().session(&format!("{round}-{client}-{nth}"));
-                    let Ok(answer) = client_.try_send(&request).await else { break };
+                    let Ok(answer) = connected.try_send(&request).await else { break };
                     told.extend(answer.header("qcc-queued").map(str::to_owned));
                 }
                 told

@@ -145,6 +145,12 @@ impl Client {
         Self::over_h1(connect(address).await, format!("http://{address}")).await
     }
 
+    /// The same where the proxy may be killed at this very moment; `None` if it was.
+    pub(crate) async fn try_h1(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        Some(Self::over_h1(stream, format!("http://{address}")).await)
+    }
+
     /// HTTP/2 without TLS, by prior knowledge.
     pub(crate) async fn h2(address: SocketAddr) -> Self {
         Self::over_h2(connect(address).await, format!("http://{address}")).await
