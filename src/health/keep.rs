@@ -107,6 +107,15 @@ impl Kept {
                 endpoint.state.restore_good_probes(proofs(checks));
             }
             self.restore_key(endpoint, clocks);
+            self.restore_models(endpoint, clocks);
+        }
+    }
+
+    fn restore_models(&self, endpoint: &Endpoint, clocks: Clocks) {
+        for rest in self.rests.iter().filter(|rest| rest.key == signed(endpoint.identity)) {
+            if let Some(model) = &rest.model {
+                endpoint.state.restore_model(model, clocks.moment_at(from_unix_ms(rest.until)), clocks.moment);
+            }
         }
     }
 
@@ -173,10 +182,12 @@ fn record(of: &endpoints::Endpoint, checks: &[checks::Check]) -> Record {
 
 /// Forgets, in the state of a file that no proxy runs, what is held against `endpoint` and its key.
 pub fn forgive(endpoint: &Endpoint) -> impl FnOnce(&crate::store::Tx<'_>) -> Result<(), Failure> + Send + 'static {
-    let (name, key) = (endpoint.id.to_string(), signed(endpoint.key_identity));
+    let name = endpoint.id.to_string();
+    let (key, itself) = (signed(endpoint.key_identity), signed(endpoint.identity));
     move |tx| {
         endpoints::forgive(tx, &name)?;
-        keys::forgive(tx, key)
+        keys::forgive(tx, key)?;
+        keys::forgive(tx, itself)
     }
 }
 
@@ -330,8 +341,15 @@ fn keys(snapshot: &Snapshot, clocks: Clocks) -> (Vec<Dead>, Vec<Rest>) {
         let resting = endpoint.key.resting(clocks.moment).into_iter();
         rests.extend(resting.map(|(model, until)| Rest { key, model, until: millis(until) }));
     }
+    for endpoint in snapshot.endpoints() {
+        let blocked = endpoint.state.models_blocked(clocks.moment).into_iter();
+        let key = signed(endpoint.identity);
+        rests.extend(blocked.map(|(model, until)| Rest { key, model: Some(model), until: millis(until) }));
+    }
     dead.sort_by_key(|dead| dead.key);
-    rests.sort_by(|a, b| (a.key, &a.model).cmp(&(b.key, &b.model)));
+    rests.sort_by(|a, b| (a.key, &a.model, b.until).cmp(&(b.key, &b.model, a.until)));
+    // The same address and key in two profiles: whichever waits longer.
+    rests.dedup_by(|later, first| (later.key, &later.model) == (first.key, &first.model));
     (dead, rests)
 }
 

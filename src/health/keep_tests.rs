@@ -144,6 +144,21 @@ async fn another_address_or_key_starts_afresh_and_keeping_twice_counts_once() {
 }
 
 #[tokio::test]
+async fn a_model_that_an_endpoint_does_not_have_is_not_asked_of_it_after_a_restart_either() {
+    let store = store();
+    let first = Process::start(FILE, 7, &store).await;
+    first.request(0, &Outcome::Model);
+    first.keeper.finish().await;
+    let later = Process::start(FILE, 7, &store).await;
+    assert_eq!([later.why(0), later.why(1)], [Some(Why::Model), None]);
+    let elsewhere = Process::start(&FILE.replace("one", "another"), 7, &store).await;
+    assert_eq!(elsewhere.why(0), None, "with another key it may have it");
+    let forgive = forgive(&later.endpoint(0));
+    store.note(forgive);
+    assert_eq!(Process::start(FILE, 7, &store).await.why(0), None);
+}
+
+#[tokio::test]
 async fn good_checks_count_on_for_a_recovery() {
     let store = store();
     let first = Process::start(FILE, 7, &store).await;

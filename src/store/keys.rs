@@ -1,4 +1,6 @@
 //! Keys that were refused, and keys that rest. A key is known by a salted hash of it and its origin, never by itself.
+//!
+//! What one endpoint does not serve is kept like a rest, under the salted hash of the endpoint's address and key.
 
 use rusqlite::params;
 
@@ -30,10 +32,10 @@ pub struct Dead {
     pub trial: i64,
 }
 
-/// A key that rests after a 429.
+/// A key that rests after a 429, or a model that an endpoint does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rest {
-    /// A salted hash of the key.
+    /// A salted hash of the key, or of the endpoint.
     pub key: i64,
     /// The model it concerns; `None`: all.
     pub model: Option<String>,

@@ -139,14 +139,28 @@ impl EndpointState {
         lock(&self.models).get(model?).copied().filter(|until| now < *until)
     }
 
+    /// The models that are not asked of this endpoint, by name, and until when.
+    pub fn models_blocked(&self, now: Moment) -> Vec<(String, Moment)> {
+        let models = lock(&self.models);
+        let mut blocked: Vec<_> = models.iter().map(|(model, until)| (model.to_string(), *until)).collect();
+        blocked.retain(|(_, until)| now < *until);
+        blocked.sort();
+        blocked
+    }
+
     /// Does not ask `model` of this endpoint for [`MODEL_OUT`].
     pub fn block_model(&self, model: &str, now: Moment) -> Moment {
         let until = now.after(MODEL_OUT);
+        self.restore_model(model, until, now);
+        until
+    }
+
+    /// Does not ask `model` of this endpoint until then.
+    pub fn restore_model(&self, model: &str, until: Moment, now: Moment) {
         let mut models = lock(&self.models);
         models.retain(|until| now < *until);
         models.insert(model.into(), until);
         self.models_out.fetch_max(until.0, Ordering::Release);
-        until
     }
 
     /// The share of its weight the endpoint gets: after probation it grows from 0.1 to 1 within 60 s.
