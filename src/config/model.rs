@@ -246,6 +246,9 @@ pub struct Notify {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^https?://.+$"), extend("patternErrorMessage" = "write a URL that begins with https://"))]
     pub webhook: Option<String>,
+    /// Headers sent with a webhook, each a reference to a secret or a text: `Authorization: { env: HOOK_AUTHORIZATION }`.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub headers: IndexMap<String, SecretSpec>,
     /// Program and arguments; receives the event as JSON on standard input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]

@@ -85,6 +85,7 @@ impl Day {
             sha256: "".into(),
             config: Arc::new(loaded.config.expect("a valid file")),
             clients: None,
+            hooks: Arc::new([]),
             chain,
             active: 0,
             pinned: false,

@@ -75,13 +75,13 @@ impl Lane {
     }
 
     async fn hand_over(&mut self, message: &Message) -> Result<(), Failure> {
-        let url = match &self.target {
+        let (url, headers) = match &self.target {
             Target::Program(words) => return program::run(words, &self.dir, message).await,
-            Target::Webhook(url) => url,
+            Target::Webhook(url, headers) => (url, headers),
         };
         let webhook = match self.webhook.take() {
             Some(webhook) => webhook,
-            None => Webhook::open(url.clone()).await?,
+            None => Webhook::open(url.clone(), headers).await?,
         };
         self.webhook.insert(webhook).post(message.body.clone()).await
     }

@@ -63,8 +63,9 @@ struct Lanes {
 impl Lanes {
     fn hear(&mut self, event: &Event) {
         let Some(message) = Message::of(event, &self.file, SystemTime::now()) else { return };
-        let config = Arc::clone(&self.cell.load().config);
-        let all: Vec<_> = config.notify.iter().filter_map(|item| Some((Target::of(item)?, &item.on))).collect();
+        let snapshot = self.cell.load();
+        let items = snapshot.config.notify.iter().zip(&*snapshot.hooks);
+        let all: Vec<_> = items.filter_map(|(item, headers)| Some((Target::of(item, headers)?, &item.on))).collect();
         // Without a sender a line ends once it is empty.
         self.known.retain(|known, _| all.iter().any(|(target, _)| target == known));
         if !self.seen.is_news(&message.subject, &message.news, Moment::now()) {

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
-use http::{Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -15,6 +15,7 @@ use crate::net::connect::{Connection, Protocol, connect};
 use crate::net::target::TargetSpec;
 use crate::net::tls::ClientTls;
 use crate::net::{OwnAddresses, Target, proxy::Proxy};
+use crate::snapshot::hooks::Headers;
 
 /// How long connecting may take.
 const CONNECT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -25,16 +26,18 @@ const AGENT: &str = concat!("qcc/", env!("CARGO_PKG_VERSION"));
 pub(super) struct Webhook {
     uri: Uri,
     target: Target,
+    headers: HeaderMap,
 }
 
 impl Webhook {
     /// Reads certificates, away from this thread.
-    pub(super) async fn open(url: String) -> Result<Self, Failure> {
+    pub(super) async fn open(url: String, headers: &Headers) -> Result<Self, Failure> {
+        let headers = own(headers)?;
         let open = move || {
             let uri: Uri = url.parse().map_err(|_| Failure::lasting("its URL is none"))?;
             let (tls, proxy) = (ClientTls::default(), Proxy::FromEnvironment);
             let target = Target::new(TargetSpec { base: &uri, tls, proxy, connect_timeout: CONNECT });
-            Ok(Self { target: target.map_err(Failure::lasting)?, uri })
+            Ok(Self { target: target.map_err(Failure::lasting)?, uri, headers })
         };
         tokio::task::spawn_blocking(open).await.map_err(Failure::passing)?
     }
@@ -74,8 +77,9 @@ impl Webhook {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = http::Method::POST;
         let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-        headers.insert(USER_AGENT, http::HeaderValue::from_static(AGENT));
+        headers.extend(self.headers.clone());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         if protocol == Protocol::Http2 {
             *request.version_mut() = Version::HTTP_2;
             *request.uri_mut() = self.uri.clone();
@@ -85,6 +89,19 @@ impl Webhook {
         }
         request
     }
+}
+
+/// The headers of the file, marked so that nobody shows them.
+fn own(headers: &Headers) -> Result<HeaderMap, Failure> {
+    let mut own = HeaderMap::with_capacity(headers.len());
+    for (name, value) in &**headers {
+        let secret = value.as_ref().map_err(|why| Failure::lasting(format_args!("header `{name}`: {why}")))?;
+        let value = HeaderValue::from_str(secret.expose());
+        let mut value = value.map_err(|_| Failure::lasting(format_args!("header `{name}` cannot be sent")))?;
+        value.set_sensitive(true);
+        own.insert(name.clone(), value);
+    }
+    Ok(own)
 }
 
 /// The answer, while the connection is kept going for it.

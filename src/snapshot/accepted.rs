@@ -101,6 +101,9 @@ pub fn without_blanks(config: &mut Config) {
             fields.headers.retain(|_, value| !value.starts_with(BLANK));
         }
     }
+    for item in &mut config.notify {
+        item.headers.retain(|_, value| !is_blank(value));
+    }
     if let Some(clients) = &mut config.server.clients {
         clients.retain(|client| !is_blank(&client.token));
     }

@@ -62,6 +62,7 @@ pub fn build(inputs: &Inputs<'_>, previous: Option<&Snapshot>) -> Snapshot {
         sha256: inputs.sha256.into(),
         config: Arc::clone(config),
         clients: clients(inputs).map(Arc::new),
+        hooks: super::hooks::headers(config, inputs.resolved),
         pinned: previous
             .is_some_and(|previous| previous.pinned && is_active_in(previous, chain.get(active..).unwrap_or_default())),
         active,

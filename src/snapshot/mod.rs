@@ -8,6 +8,7 @@ pub mod build;
 pub mod cell;
 pub mod changes;
 pub mod clients;
+pub mod hooks;
 mod read;
 pub mod reload;
 pub mod secrets;
@@ -23,6 +24,7 @@ use crate::upstream::bell::Bell;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::profile::Profile;
 use clients::Clients;
+use hooks::Headers;
 
 /// Everything a request needs to know, as of one moment.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// Who may call; `None`: anyone who reaches the listener.
     pub clients: Option<Arc<Clients>>,
+    /// Headers of the webhooks of `notify`, in its order.
+    pub hooks: Arc<[Headers]>,
     /// Profiles that take traffic: by tier, then in file order.
     pub chain: Arc<[Arc<Profile>]>,
     /// Index of the active profile in `chain`; 0 where the chain is empty.
@@ -80,6 +84,7 @@ impl Snapshot {
             sha256: Arc::clone(&self.sha256),
             config: Arc::clone(&self.config),
             clients: self.clients.clone(),
+            hooks: Arc::clone(&self.hooks),
             chain: Arc::clone(&self.chain),
             bell: self.bell.clone(),
             ..*self

@@ -49,6 +49,29 @@ fn names(told: &[Recorded]) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_webhook_is_sent_its_headers_and_nobody_else_sees_them() {
+    let (hook, failing) = (hook().await, Upstream::always(Reply::error(500, "api_error", "down")).await);
+    let item = format!(
+        "{{ on: [ejection], webhook: \"{}/hook\", headers: {{ Authorization: {{ env: HOOK_AUTH }}, x-team: {{ env: TEAM }} }} }}",
+        hook.url()
+    );
+    let more = format!("failover: {{ failure_threshold: 1 }}\nqueue: {{ hold: 0s }}\nnotify: [{item}]");
+    let setup =
+        Setup::new(&with(&more, &[profile("production", "tier: primary", &[endpoint("a", &failing.url(), "")])]));
+    let setup = setup.env("HOOK_AUTH", "Bearer canary-of-a-header").env("TEAM", "blue");
+    let proxy = setup.start().await;
+    proxy.send(&Request::unary()).await;
+    let told = hook.wait_for(1).await;
+    assert_eq!(
+        (told[0].header("authorization"), told[0].header("x-team")),
+        (Some("Bearer canary-of-a-header"), Some("blue"))
+    );
+    assert_eq!(proxy.count_log("canary-of-a-header"), 0);
+    let (_, status) = proxy.get("/v1/status").await;
+    assert!(!status.to_string().contains("canary-of-a-header"));
+}
+
+#[tokio::test]
 async fn a_webhook_is_told_each_event_once() {
     let (hook, (failing, dead, serving)) = (hook().await, upstreams().await);
     let text = yaml(&[webhook(&hook), webhook(&hook)], &failing, &dead, &serving);

@@ -53,6 +53,7 @@ const RULES: &[Rule] = &[
     numbers::bodies_fit_the_buffer,
     numbers::delays_are_in_order,
     numbers::notify_has_one_target,
+    numbers::notify_headers_can_be_sent,
 ];
 
 /// Everything the rules find.

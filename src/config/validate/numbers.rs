@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::scope::{Endpoint, Scope};
 use super::{Finding, Place};
 use crate::config::model::{AffinityBy, ProbeKind, QueueStrategy};
@@ -185,6 +187,25 @@ pub(super) fn delays_are_in_order(scope: &Scope<'_>, findings: &mut Vec<Finding>
         let place = if scope.document.has(&base) { base } else { Place::of(&["queue", "max_delay"]) };
         let message = format!("`base` ({}) is longer than `max_delay` ({})", queue.base, queue.max_delay);
         findings.push(Finding::error("base-over-max", &place, message));
+    }
+}
+
+/// Framing is the proxy's own.
+const FRAMING: [&str; 6] = ["host", "content-length", "content-type", "transfer-encoding", "connection", "user-agent"];
+
+pub(super) fn notify_headers_can_be_sent(scope: &Scope<'_>, findings: &mut Vec<Finding>) {
+    let list = Place::of(&["notify"]);
+    for (index, notify) in scope.config.notify.iter().enumerate() {
+        let place = scope.cuts.original(list.index(index)).key("headers");
+        for name in notify.headers.keys() {
+            let message = match HeaderName::from_bytes(name.as_bytes()) {
+                Err(_) => format!("`{}` cannot be the name of a header", name.escape_debug()),
+                Ok(name) if FRAMING.contains(&name.as_str()) => format!("`{name}` is set by qcc itself"),
+                Ok(_) if notify.webhook.is_none() => "a program is sent no `headers`".to_owned(),
+                Ok(_) => continue,
+            };
+            findings.push(Finding::error("notify-header", &place.key(name), message).at_key());
+        }
     }
 }
 

@@ -58,7 +58,8 @@ impl<'a> Scope<'a> {
     ) -> Self {
         let profiles = profiles(config, cuts);
         let clients = clients(config, cuts);
-        let secrets = secrets(config, &profiles, &clients);
+        let mut secrets = secrets(config, &profiles, &clients);
+        secrets.extend(headers(config, cuts));
         Self { config, document, cuts, profiles, clients, secrets, path }
     }
 
@@ -104,6 +105,17 @@ fn clients<'a>(config: &'a Config, cuts: &Cuts) -> Vec<Client<'a>> {
     let list = Place::of(&["server", "clients"]);
     let clients = config.server.clients.iter().flatten().enumerate();
     clients.map(|(index, spec)| Client { spec, place: cuts.original(list.index(index)) }).collect()
+}
+
+/// The headers of webhooks.
+fn headers<'a>(config: &'a Config, cuts: &Cuts) -> Vec<SecretUse<'a>> {
+    let list = Place::of(&["notify"]);
+    let items = config.notify.iter().enumerate();
+    let all = items.flat_map(|(index, item)| {
+        let place = cuts.original(list.index(index)).key("headers");
+        item.headers.iter().map(move |(name, spec)| SecretUse { spec, what: "header", place: place.key(name) })
+    });
+    all.collect()
 }
 
 fn secrets<'a>(config: &'a Config, profiles: &[Profile<'a>], clients: &[Client<'a>]) -> Vec<SecretUse<'a>> {

@@ -11,16 +11,21 @@ use crate::snapshot::spec::{EndpointRef, endpoints};
 pub(super) enum Use {
     /// Goes into a header, or is compared with one.
     Token,
+    /// The whole value of a header, which may hold a space.
+    Header,
     /// A private key in PEM.
     Pem,
 }
 
-/// Every place of `config` that needs a secret: keys of serving endpoints, tokens of clients, private keys.
+/// Every place of `config` that needs a secret: keys of serving endpoints, tokens of clients, headers of
+/// webhooks, private keys.
 pub(super) fn secrets(config: &Config) -> impl Iterator<Item = (&SecretSpec, Use)> {
     let keys = serving(config).filter(|endpoint| endpoint.fields.auth != Auth::Passthrough);
     let keys = keys.filter_map(|endpoint| endpoint.fields.api_key.as_ref());
     let tokens = config.server.clients.iter().flatten().map(|client| &client.token);
-    let tokens = keys.chain(tokens).map(|spec| (spec, Use::Token));
+    let headers = config.notify.iter().flat_map(|item| item.headers.values());
+    let headers = headers.map(|spec| (spec, Use::Header));
+    let tokens = headers.chain(keys.chain(tokens).map(|spec| (spec, Use::Token)));
     // Last: a reference used for both may look like a private key.
     tokens.chain(identities(config).map(|tls| (&tls.key, Use::Pem)))
 }

@@ -84,7 +84,8 @@ impl Unresolved {
 }
 
 impl Fault {
-    /// What is wrong with `secret` for its use: a token must fit into a header, a private key may be any text.
+    /// What is wrong with `secret` for its use: a token must fit into a header, whose
+    /// whole value may hold spaces, a private key may be any text.
     pub(super) fn of(secret: &Secret, kind: Use) -> Option<Self> {
         let text = secret.expose();
         if text.is_empty() {
@@ -93,7 +94,7 @@ impl Fault {
             None
         } else if text.contains(['\r', '\n', '\0']) {
             Some(Self::Break)
-        } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        } else if !text.bytes().all(|byte| byte.is_ascii_graphic() || (byte == b' ' && kind == Use::Header)) {
             Some(Self::Invisible)
         } else {
             (text.len() as u64 > LONGEST.bytes()).then_some(Self::Long)
