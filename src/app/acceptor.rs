@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::worker::Crew;
+use crate::limit::{Limit, Share};
 use crate::net::listen::accept;
 use crate::snapshot::SnapshotCell;
 
@@ -23,18 +24,16 @@ pub(super) struct Acceptor {
 impl Acceptor {
     /// Accepts until dropped. A full house stops accepting: the kernel keeps the next ones waiting.
     pub(super) async fn run(self) {
-        let listener = match tokio::net::TcpListener::from_std(self.listener) {
+        let Self { listener, crew, cell } = self;
+        let listener = match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "a listener cannot be used"),
         };
         loop {
-            let most = self.cell.load().config.server.limits.connections.into();
-            let Some(place) = self.crew.places.take(1, most, FULL).await else {
-                tracing::debug!("all connections are in use (server.limits.connections)");
-                continue;
-            };
+            // Only to see that there is one: until somebody comes, no connection is there to be counted.
+            drop(place(&crew.places, &cell).await);
             match accept(&listener).await {
-                Ok((stream, _)) => self.crew.deal(stream, place),
+                Ok((stream, _)) => crew.deal(stream, place(&crew.places, &cell).await),
                 Err(error) => {
                     // A client that left already, or no files: neither ends the listener.
                     tracing::warn!(%error, "a connection was not accepted");
@@ -42,5 +41,16 @@ impl Acceptor {
                 }
             }
         }
+    }
+}
+
+/// The next free place.
+async fn place(places: &Limit, cell: &SnapshotCell) -> Share {
+    loop {
+        let most = cell.load().config.server.limits.connections.into();
+        if let Some(place) = places.take(1, most, FULL).await {
+            return place;
+        }
+        tracing::debug!("all connections are in use (server.limits.connections)");
     }
 }

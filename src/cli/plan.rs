@@ -137,9 +137,11 @@ impl Plan {
         let Changes { words, restart_required, endpoints_reset, .. } = &self.changes;
         let mut lines: Vec<String> = words.clone();
         lines.extend(endpoints_reset.iter().map(|name| format!("endpoint {name}: its health starts anew")));
-        lines.extend(
-            restart_required.iter().map(|key| format!("{key}: waits for a restart, the old value keeps serving")),
-        );
+        let fate = match &self.running {
+            Some(_) => "waits for a restart, the old value keeps serving",
+            None => "taken at the next start",
+        };
+        lines.extend(restart_required.iter().map(|key| format!("{key}: {fate}")));
         lines.into_iter().map(|line| line + "\n").collect()
     }
 

@@ -17,9 +17,14 @@ use super::steering::{Command, Done, Refusal, View, Wheel, Wish};
 use crate::snapshot::reload::{self, Control};
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::time::Moment;
+use crate::upstream::endpoint::Endpoint;
+use crate::upstream::profile::Profile;
 
 /// How often it is asked whether a better profile is back.
 const TICK: Duration = Duration::from_secs(1);
+
+/// What is told of an error, in characters.
+const LONGEST_ERROR: usize = 120;
 
 /// Decides on reports, on wishes and as time passes. Ends when nobody can report any more.
 pub async fn drive(mut reported: Reported, wheel: Wheel, memory: Memory, cell: SnapshotCell, control: Control) {
@@ -82,7 +87,12 @@ impl Driver {
         }
         let chain = self.chain(snapshot, now);
         let switch = self.machine.served(how, under, snapshot.active, &chain, now, policy(snapshot));
-        self.publish(switch, snapshot, None);
+        let told = |switch: machine::Switch| {
+            let why = snapshot.active_profile().and_then(|profile| last_error(profile, now));
+            let reason = why.into_iter().fold(switch.reason, |reason, why| format!("{reason} ({why})"));
+            machine::Switch { reason, ..switch }
+        };
+        self.publish(switch.map(told), snapshot, None);
     }
 
     /// Time has passed.
@@ -194,6 +204,16 @@ impl Driver {
             memory: self.machine.memory(),
         }
     }
+}
+
+/// What went wrong last in `profile`, and where.
+fn last_error(profile: &Profile, now: Moment) -> Option<String> {
+    let error = |endpoint: &Arc<Endpoint>| {
+        let (error, at) = endpoint.state.snapshot(now).last_error?;
+        Some((at, Arc::clone(&endpoint.id.id), error))
+    };
+    let (_, id, error) = profile.endpoints.iter().filter_map(error).max_by_key(|(at, ..)| *at)?;
+    Some(format!("{id}: {}", error.chars().take(LONGEST_ERROR).collect::<String>()))
 }
 
 /// The place in the chain of the profile a person named.

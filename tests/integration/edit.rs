@@ -245,7 +245,10 @@ fn checks_and_the_queue_are_set_by_flags_and_shown_without() {
     let words: Vec<&str> = shown.split_whitespace().collect();
     let times = ["enabled", "on", "interval", "30s", "recovery-interval", "5s", "timeout", "10s", "probe", "models"];
     assert_eq!(words, [times.as_slice(), &["model", "small", "adjust-weights", "off", "min-checks", "5"]].concat());
-    desk.nothing("health config --interval 30s --enable-weight-adjustment --disable-weight-adjustment");
+    desk.nothing("health config --interval 30s --disable-weight-adjustment");
+    for both in ["health config --enable --disable", "queue config --reuse --no-reuse"] {
+        desk.qcc(both).failed(2, "cannot be used with");
+    }
     desk.edit("queue config --disable --hold 0 --strategy fixed --base 2s --max-delay 1m --max-retries 0 --no-reuse");
     desk.edit("queue config --enable --keep 1h --max-entries 10 --reuse");
     let json: Value = serde_json::from_str(&desk.qcc("queue config --json").done()).expect("JSON");

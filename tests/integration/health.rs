@@ -45,7 +45,10 @@ async fn a_switch_tells_its_reason_and_proof_brings_the_primary_back_after_the_c
         assert_eq!(answer.assert_served().endpoint(), "b");
     }
     let line = proxy.wait_log("switched").await;
-    assert!(line.contains("production could not serve 3 requests in a row") && line.contains("failover"), "{line}");
+    assert!(
+        line.contains("production could not serve 3 requests in a row (a: status 500)") && line.contains("failover"),
+        "{line}"
+    );
     assert_eq!(proxy.send(&Request::unary()).await.header("qcc-attempts"), Some("1"), "no detour any more");
     let switched = Instant::now();
     primary.script(Reply::served);

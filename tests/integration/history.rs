@@ -144,7 +144,7 @@ async fn a_plan_says_what_a_save_would_do() {
     assert_eq!((&endpoints["health_kept"], &json["restart_required"][0]), (&1.into(), &"server.listen".into()));
     let words = said(&stopped, "plan", 2).await;
     assert!(
-        words.contains("timeouts.connect 5s -> 9s") && words.contains("server.listen: waits for a restart"),
+        words.contains("timeouts.connect 5s -> 9s") && words.contains("server.listen: taken at the next start"),
         "{words}"
     );
     assert!(said(&stopped, "diff", 1).await.contains("+timeouts: { connect: 9s }"));

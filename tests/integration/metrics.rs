@@ -60,6 +60,20 @@ async fn requests_attempts_tokens_and_waits_are_counted() {
 }
 
 #[tokio::test]
+async fn a_connection_is_counted_from_its_acceptance_to_its_end() {
+    let upstream = Upstream::serving().await;
+    let proxy = Proxy::start(&file(&[in_order([upstream.url()])])).await;
+    wait_for(&proxy, &["qcc_connections 0"]).await;
+    let mut clients = [Client::h1(proxy.address).await, Client::h1(proxy.address).await];
+    for client in &mut clients {
+        client.send(&Request::unary()).await.assert_served();
+    }
+    wait_for(&proxy, &["qcc_connections 2"]).await;
+    drop(clients);
+    wait_for(&proxy, &["qcc_connections 0"]).await;
+}
+
+#[tokio::test]
 async fn reloads_and_switches_are_counted() {
     let (refused, good) = (Refused::new(), Upstream::serving().await);
     let yaml = file(&[

@@ -13,7 +13,7 @@ use crate::config::units::Dur;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag as it is typed; `wishes` makes sense of them")]
 pub(in crate::cli) struct ConfigArgs {
     /// Check endpoints.
-    #[arg(long, overrides_with = "disable")]
+    #[arg(long, conflicts_with = "disable")]
     enable: bool,
     /// Check no endpoint: state follows traffic alone.
     #[arg(long)]
@@ -34,7 +34,7 @@ pub(in crate::cli) struct ConfigArgs {
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// The health score lowers an endpoint's effective weight.
-    #[arg(long, overrides_with = "disable_weight_adjustment")]
+    #[arg(long, conflicts_with = "disable_weight_adjustment")]
     enable_weight_adjustment: bool,
     /// Endpoints share as written, whatever their health.
     #[arg(long)]

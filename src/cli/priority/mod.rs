@@ -114,13 +114,13 @@ impl ValueEnum for Place {
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag as it is typed; `wishes` makes sense of them")]
 pub(super) struct PolicyArgs {
     /// Requests spill along the chain, and another profile becomes active by itself.
-    #[arg(long, overrides_with = "no_auto_failover")]
+    #[arg(long, conflicts_with = "no_auto_failover")]
     auto_failover: bool,
     /// Requests stay with the active profile.
     #[arg(long)]
     no_auto_failover: bool,
     /// The better profile becomes active again by itself.
-    #[arg(long, overrides_with = "no_auto_recovery")]
+    #[arg(long, conflicts_with = "no_auto_recovery")]
     auto_recovery: bool,
     /// The better profile does not return by itself.
     #[arg(long)]

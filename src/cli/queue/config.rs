@@ -13,7 +13,7 @@ use crate::config::units::Dur;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag as it is typed; `wishes` makes sense of them")]
 pub(in crate::cli) struct ConfigArgs {
     /// Store requests that still failed, and try them again.
-    #[arg(long, overrides_with = "disable")]
+    #[arg(long, conflicts_with = "disable")]
     enable: bool,
     /// Store none. Requests still wait for as long as `--hold` says.
     #[arg(long)]
@@ -40,7 +40,7 @@ pub(in crate::cli) struct ConfigArgs {
     #[arg(long, value_name = "DURATION")]
     keep: Option<Dur>,
     /// A request that is sent again gets the answer of its stored twin.
-    #[arg(long, overrides_with = "no_reuse")]
+    #[arg(long, conflicts_with = "no_reuse")]
     reuse: bool,
     /// A request that is sent again is a new one.
     #[arg(long)]

@@ -91,7 +91,8 @@ fn readable(scope: &Scope<'_>, path: &Path, place: &Place) -> Option<Finding> {
         Ok(found) if found.len() == 0 => "the file is empty".to_owned(),
         Ok(_) => std::fs::File::open(&full).err()?.to_string(),
     };
-    Some(Finding::error("unresolved", place, format!("{}: {problem}", full.display())))
+    let help = format!("put it there, readable by the proxy; relative paths start at the file: `{}`", path.display());
+    Some(Finding::error("unresolved", place, format!("{}: {problem}", full.display())).help(help))
 }
 
 /// Names that a `.env` file gives a value.
