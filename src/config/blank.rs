@@ -89,13 +89,20 @@ fn hide(value: &mut Value) {
         Value::Object(fields) => {
             for (key, value) in fields {
                 match (key.as_str(), value) {
-                    ("headers", Value::Object(headers)) => headers.values_mut().for_each(|value| *value = BLANK.into()),
+                    ("headers", Value::Object(headers)) => headers.values_mut().for_each(hide_header),
                     ("webhook", Value::String(url)) => hide_path(url),
                     (_, value) => hide(value),
                 }
             }
         }
         _ => {}
+    }
+}
+
+/// A reference stays.
+fn hide_header(value: &mut Value) {
+    if value.is_string() {
+        *value = BLANK.into();
     }
 }
 
@@ -149,13 +156,13 @@ profiles:
           canary-line
         client_cert: { cert: c.pem, key: { file: c.key } }
 notify:
-  - { on: [switch], webhook: https://hooks.example/canary/1 }
+  - { on: [switch], webhook: https://hooks.example/canary/1, headers: { x-a: canary-a, x-b: { env: SHOWN } } }
 "#;
 
     #[test]
     fn a_blanked_text_says_the_same_but_the_secrets() {
         let text = blanked(TEXT);
-        assert!(!text.contains("canary"), "{text}");
+        assert!(!text.contains("canary") && text.contains("{ env: SHOWN }"), "{text}");
         assert_eq!(text.lines().count(), TEXT.lines().count());
         let (before, after) = [TEXT, &text].map(|text| load_bytes(Path::new("/x/qcc.yaml"), text.as_bytes())).into();
         let shown = |loaded: &crate::config::Loaded| loaded.config.as_ref().map(effective);
@@ -186,7 +193,10 @@ notify:
         let config = load_bytes(Path::new("/x/qcc.yaml"), TEXT.as_bytes()).config.expect("valid");
         let shown = effective(&config).to_string();
         assert!(
-            !shown.contains("canary") && shown.contains("hooks.example") && shown.contains("proxy.example"),
+            !shown.contains("canary")
+                && shown.contains("hooks.example")
+                && shown.contains("proxy.example")
+                && shown.contains("SHOWN"),
             "{shown}"
         );
     }

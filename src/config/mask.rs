@@ -122,9 +122,18 @@ impl Search<'_> {
                 entries.iter().for_each(|(key, entry)| self.reference(key, &entry.value));
             }
             _ if key == "webhook" => self.webhook(node),
+            Data::Map(entries) if key == "headers" => entries.values().for_each(|entry| self.header(&entry.value)),
             _ if key == "headers" => self.everything(node, false),
             _ if names_a_secret(key) => self.everything(node, true),
             _ => self.node(node),
+        }
+    }
+
+    /// The value of a header: a text, or a reference.
+    fn header(&mut self, node: &Node) {
+        match &node.data {
+            Data::Map(entries) => entries.iter().for_each(|(key, entry)| self.reference(key, &entry.value)),
+            _ => self.everything(node, false),
         }
     }
 
