@@ -1,6 +1,6 @@
 //! Columns for people.
 
-use super::words::clipped;
+use super::words::{clipped, split_at_width, width};
 
 /// What is shown is meant to fit.
 pub(super) const WIDTH: usize = 80;
@@ -20,8 +20,8 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 pub(super) fn table_with_notes(head: &[&str], rows: &[Noted]) -> String {
     let head: Vec<String> = head.iter().map(|&name| name.to_owned()).collect();
     let all = || std::iter::once(&head).chain(rows.iter().map(|(row, _)| row));
-    let width = |column: usize| all().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let widest = |column: usize| all().map(|row| width(&row[column])).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..head.len()).map(widest).collect();
     let body = rows.iter().map(|(row, notes)| {
         let notes: String = notes.iter().map(|note| wrapped(note, "    ")).collect();
         line(row, &widths) + &notes
@@ -30,8 +30,13 @@ pub(super) fn table_with_notes(head: &[&str], rows: &[Noted]) -> String {
 }
 
 fn line(row: &[String], widths: &[usize]) -> String {
-    let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+    let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| padded(cell, *width)).collect();
     format!("{}\n", cells.join("  ").trim_end())
+}
+
+/// `cell`, filled up to `columns`.
+pub(super) fn padded(cell: &str, columns: usize) -> String {
+    format!("{cell}{}", " ".repeat(columns.saturating_sub(width(cell))))
 }
 
 /// `rows` that fit, because cells of these columns are shortened, the first of them first; an ellipsis says where.
@@ -53,11 +58,11 @@ pub(super) fn fitted_with_notes(head: &[&str], rows: Vec<Noted>, columns: &[usiz
 
 /// How wide the cells of `column` can be, if the table is to fit.
 fn room(head: &[&str], rows: &[Vec<String>], column: usize) -> usize {
-    let width = |at: usize| {
-        let cells = rows.iter().map(|row| row[at].chars().count());
+    let widest = |at: usize| {
+        let cells = rows.iter().map(|row| width(&row[at]));
         cells.chain([head[at].len()]).max().unwrap_or(0)
     };
-    let others: usize = (0..head.len()).filter(|at| *at != column).map(|at| width(at) + 2).sum();
+    let others: usize = (0..head.len()).filter(|at| *at != column).map(|at| widest(at) + 2).sum();
     WIDTH.saturating_sub(others).max(LEAST)
 }
 
@@ -67,7 +72,7 @@ pub(super) fn wrapped(text: &str, indent: &str) -> String {
     let longest = WIDTH.saturating_sub(indent.len()).max(LEAST);
     for word in text.split_whitespace().flat_map(|word| broken(word, longest)) {
         let last = lines.last_mut().expect("there is one from the start");
-        if !last.is_empty() && indent.len() + last.chars().count() + 1 + word.chars().count() > WIDTH {
+        if !last.is_empty() && indent.len() + width(last) + 1 + width(word) > WIDTH {
             lines.push(word.to_owned());
             continue;
         }
@@ -79,12 +84,11 @@ pub(super) fn wrapped(text: &str, indent: &str) -> String {
     lines.iter().flat_map(|line| [indent, line.as_str(), "\n"]).collect()
 }
 
-/// `word` in pieces of at most `longest` characters.
+/// `word` in pieces at most `longest` columns wide.
 fn broken(word: &str, longest: usize) -> impl Iterator<Item = &str> {
     let mut left = word;
     std::iter::from_fn(move || {
-        let end = left.char_indices().nth(longest).map_or(left.len(), |(at, _)| at);
-        let (piece, rest) = left.split_at(end);
+        let (piece, rest) = split_at_width(left, longest);
         left = rest;
         (!piece.is_empty()).then_some(piece)
     })
@@ -103,12 +107,14 @@ mod tests {
         let text = wrapped(&format!("see {}", "é".repeat(100)), "    ");
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert_eq!(text.chars().filter(|c| *c == 'é').count(), 100, "nothing is lost");
+        let text = wrapped(&"线".repeat(100), "    ");
+        assert!(text.lines().all(|line| width(line) <= WIDTH) && text.matches('线').count() == 100, "{text}");
     }
 
     #[test]
     fn columns_are_aligned() {
-        let rows = [vec!["production".to_owned(), "1".to_owned()], vec!["备用".to_owned(), String::new()]];
-        assert_eq!(table(&["name", "n"], &rows), "name        n\nproduction  1\n备用\n");
+        let rows = [vec!["production".to_owned(), "1".to_owned()], vec!["备用".to_owned(), "2".to_owned()]];
+        assert_eq!(table(&["name", "n"], &rows), "name        n\nproduction  1\n备用        2\n");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
 use crate::admin::view::Time;
 
 /// A point in time, to the second, in UTC.
@@ -34,10 +36,26 @@ pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// The same, at most `most` characters long.
+/// Columns that `text` takes on a terminal; a Chinese character takes two.
+pub(super) fn width(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// `text` up to what takes `most` columns, and the rest.
+pub(super) fn split_at_width(text: &str, most: usize) -> (&str, &str) {
+    let mut taken = 0;
+    let fits = |(_, c): &(usize, char)| {
+        taken += UnicodeWidthChar::width(*c).unwrap_or(1);
+        taken <= most
+    };
+    let end = text.char_indices().take_while(fits).last().map_or(0, |(at, c)| at + c.len_utf8());
+    text.split_at(end)
+}
+
+/// The same without control characters, at most `most` columns wide.
 pub(super) fn clipped(text: &str, most: usize) -> String {
     let clean = clean(text);
-    if clean.chars().count() <= most { clean } else { clean.chars().take(most - 3).chain("...".chars()).collect() }
+    if width(&clean) <= most { clean } else { format!("{}...", split_at_width(&clean, most - 3).0) }
 }
 
 #[cfg(test)]
@@ -54,5 +72,7 @@ mod tests {
     fn a_text_is_clipped_and_moves_no_cursor() {
         assert_eq!(clipped("a\u{1b}[31m and so on", 10), "a [31m ...");
         assert_eq!(clipped("short", 5), "short");
+        assert_eq!((clipped("备用线路", 7), clipped("备用线路", 8)), ("备用...".to_owned(), "备用线路".to_owned()));
+        assert_eq!(clipped("备用线路和别的", 10), "备用线...", "half a character is none");
     }
 }

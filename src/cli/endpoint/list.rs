@@ -18,6 +18,7 @@ use crate::cli::seen::Seen;
 use crate::cli::status::{figures, notes, success, weight, why, word};
 use crate::cli::stdout;
 use crate::cli::table::{Noted, WIDTH, fitted_with_notes, table_with_notes};
+use crate::cli::words::width;
 use crate::config::model::{EndpointFields, ProfileSpec};
 
 /// The column that gives way where not all fit.
@@ -110,7 +111,7 @@ fn as_table(rows: &[Row<'_>], doing: &Doing) -> String {
     let now = SystemTime::now();
     let mut rows: Vec<Noted> = rows.iter().map(|row| cells(row, doing, now)).collect();
     let text = table_with_notes(&HEAD, &rows);
-    if text.lines().all(|line| line.chars().count() <= WIDTH) {
+    if text.lines().all(|line| width(line) <= WIDTH) {
         return text;
     }
     // Addresses that leave no room for the rest stand below.

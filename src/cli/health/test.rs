@@ -16,7 +16,7 @@ use crate::admin::view::health::{Check, CheckedEndpoint};
 use crate::cli::complete;
 use crate::cli::edit::{self, Failure, Sheet};
 use crate::cli::stdout;
-use crate::cli::table::wrapped;
+use crate::cli::table::{padded, wrapped};
 use crate::cli::words::{clean, clipped};
 use crate::config::Config;
 use crate::config::model::Tier;
@@ -107,14 +107,15 @@ pub(super) fn line(of: &CheckedEndpoint) -> String {
     let below = |text: &str| if text.is_empty() { String::new() } else { wrapped(&clean(text), "    ") };
     let Some(check) = &of.check else {
         return format!(
-            "{:<36}  not asked\n{}",
-            clipped(&of.endpoint, 36),
+            "{}  not asked\n{}",
+            padded(&clipped(&of.endpoint, 36), 36),
             below(of.skipped.as_deref().unwrap_or_default())
         );
     };
     let quality = check.quality.map_or_else(String::new, |quality| format!("  score {quality}"));
     let (result, took) = (&check.result, check.took_ms);
-    format!("{:<36}  {result:<12}  {took:>6} ms{quality}\n{}", clipped(&of.endpoint, 36), below(&check.detail))
+    let name = padded(&clipped(&of.endpoint, 36), 36);
+    format!("{name}  {result:<12}  {took:>6} ms{quality}\n{}", below(&check.detail))
 }
 
 fn details(endpoint: &Endpoint, config: &Config, of: &CheckedEndpoint) -> String {
