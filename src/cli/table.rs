@@ -84,6 +84,12 @@ pub(super) fn wrapped(text: &str, indent: &str) -> String {
     lines.iter().flat_map(|line| [indent, line.as_str(), "\n"]).collect()
 }
 
+/// Lines of `text` that do not fit, broken between words. Indented ones are left alone: they show a file, or a path.
+pub(super) fn folded(text: &str) -> String {
+    let fits = |line: &str| width(line) <= WIDTH || !line.starts_with(char::is_alphabetic);
+    text.lines().map(|line| if fits(line) { format!("{line}\n") } else { wrapped(line, "") }).collect()
+}
+
 /// `word` in pieces at most `longest` columns wide.
 fn broken(word: &str, longest: usize) -> impl Iterator<Item = &str> {
     let mut left = word;
@@ -109,6 +115,15 @@ mod tests {
         assert_eq!(text.chars().filter(|c| *c == 'é').count(), 100, "nothing is lost");
         let text = wrapped(&"线".repeat(100), "    ");
         assert!(text.lines().all(|line| width(line) <= WIDTH) && text.matches('线').count() == 100, "{text}");
+    }
+
+    #[test]
+    fn only_lines_that_do_not_fit_are_folded() {
+        let (long, excerpt) = ("word ".repeat(30), format!("  {}", "x ".repeat(60)));
+        let text = folded(&format!("short\n{long}\n{excerpt}"));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[0], lines[3]), (4, "short", excerpt.as_str()));
+        assert!(lines[1..3].iter().all(|line| line.len() <= WIDTH && line.starts_with("word")), "{text}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::cli::stdout;
 use crate::patch::{BadPath, PatchError, WriteError};
 
 /// Why nothing was done. The words are for people and hold no key.
@@ -48,7 +49,7 @@ impl From<BadPath> for Failure {
 /// The exit code of a command, after saying why it failed.
 pub(in crate::cli) fn end(result: Result<ExitCode, Failure>) -> ExitCode {
     result.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
+        stdout::complain(&format!("error: {failure}"));
         ExitCode::from(if matches!(failure, Failure::Refused(_)) { 1 } else { 2 })
     })
 }

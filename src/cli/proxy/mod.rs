@@ -25,6 +25,7 @@ use self::start::StartArgs;
 use self::status::StatusArgs;
 use self::stop::StopArgs;
 use super::claude::{self, ProxyUseArgs};
+use super::stdout;
 
 /// Found nothing that could be asked.
 const NOTHING: u8 = 1;
@@ -63,7 +64,7 @@ pub(super) fn run(command: &ProxyCommand, config: Option<&Path>) -> ExitCode {
         ProxyCommand::Use(args) => Ok(claude::point_at_proxy(args, config)),
     };
     done.unwrap_or_else(|why| {
-        eprintln!("qcc: {why}");
+        stdout::complain(&format!("qcc: {why}"));
         ExitCode::from(COULD_NOT)
     })
 }
