@@ -38,6 +38,8 @@ async fn show(
     Params(FailoverQuery { n }): Params<FailoverQuery>,
 ) -> Result<Json<Failover>, ApiError> {
     let count = n.unwrap_or(TOLD).min(MOST);
+    // The switch that was just asked for is among them. A disk that cannot be written does not keep from reading.
+    drop(proxy.store.flush().await);
     let switches = proxy.store.read(move |view| switches::last(view, count)).await;
     let switches = switches.map_err(|why| ApiError::unreadable(&why))?;
     let (snapshot, clocks) = (proxy.cell.load(), Clocks::now());
