@@ -133,6 +133,12 @@ impl<'a> Unanswered<'a> {
         if admits { Leave::Worn } else { Leave::Refused }
     }
 
+    /// The same at the end of the wait: the second chance that its pause puts off beyond the end is given now.
+    pub fn try_at_last(&mut self, snapshot: Arc<Snapshot>, now: Moment) -> Leave {
+        self.not_before = self.not_before.min(now);
+        self.try_again(snapshot, now)
+    }
+
     /// Whether nobody could answer for reasons that are not the client's and may pass: it is worth keeping.
     pub fn may_pass(&self) -> bool {
         self.run.may_pass()

@@ -100,6 +100,33 @@ async fn an_ejection_that_outlasts_every_wait_is_tested_before_anybody_is_sent_a
 }
 
 #[tokio::test]
+async fn a_test_that_its_pause_would_put_off_beyond_the_wait_is_made_at_its_end() {
+    let resting = |_: &_| Reply::error(503, "overloaded_error", "x").header("retry-after", "60");
+    let (one, two) = (Upstream::start(resting).await, Upstream::always(Reply::error(500, "api_error", "x")).await);
+    // `two` returns first and is tested first, after a second; the next test would come after two more.
+    let more = "queue: { enabled: false, hold: 2s }\nfailover: { failure_threshold: 1 }\nhealth: { enabled: false }";
+    let proxy = Proxy::start(&with(more, &[in_order([one.url(), two.url()])])).await;
+    let (address, began) = (proxy.address, Instant::now());
+    let asked = tokio::spawn(async move { Client::h1(address).await.send(&Request::unary()).await });
+    two.wait_for(1).await;
+    one.script(Reply::served);
+    assert_eq!(asked.await.expect("no panic").assert_served().endpoint(), "a");
+    assert_eq!((one.count(), two.count()), (2, 2));
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn the_test_at_the_end_of_the_wait_is_made_once() {
+    let failing = || Reply::error(500, "api_error", "x");
+    let (one, two) = (Upstream::always(failing()).await, Upstream::always(failing()).await);
+    let more = "queue: { enabled: false, hold: 500ms }\nfailover: { failure_threshold: 1 }\nhealth: { enabled: false }";
+    let proxy = Proxy::start(&with(more, &[in_order([one.url(), two.url()])])).await;
+    let answer = proxy.send(&Request::unary()).await;
+    assert_eq!((answer.status, answer.header("qcc-attempts")), (500, Some("3")), "{answer:?}");
+    assert_eq!(one.count() + two.count(), 3);
+}
+
+#[tokio::test]
 async fn nobody_waits_for_what_is_not_expected_or_when_told_not_to() {
     for (hold, rest, status) in [("30s", 60, 429), ("0s", 1, 429), ("1s", 5, 429)] {
         let upstream = once(rested(rest)).await;

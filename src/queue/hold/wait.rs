@@ -53,6 +53,8 @@ impl Line {
         let (begun, since) = *stay.begun.get_or_insert_with(|| (now, Instant::now()));
         let longest = if stay.longest.is_zero() { STAND_BY } else { stay.longest };
         let limit = begun.after(longest).min(unanswered.last_start(now));
+        // Its last chance, at the end of its time, is given once.
+        let late = limit <= now;
         let mut place = self.enter(asker(&unanswered, since), stay.rank);
         stay.rank = Some(place.rank());
         let (mut turn, mut left) = (None, Leave::Refused);
@@ -63,14 +65,18 @@ impl Line {
             place.call_at(due.max(soonest), left == Leave::Worn);
             say(turn.take(), left);
             turn = timeout(limit.since(now), place.turn()).await.ok().flatten();
-            if turn.is_none() {
-                return Err(unanswered);
-            }
-            left = unanswered.try_again(cell.load(), Moment::now());
+            left = match (&turn, late) {
+                (Some(_), _) => unanswered.try_again(cell.load(), Moment::now()),
+                (None, false) => unanswered.try_at_last(cell.load(), Moment::now()),
+                (None, true) => return Err(unanswered),
+            };
             if left == Leave::Granted {
                 place.served();
                 say(turn, left);
                 return Ok(unanswered);
+            }
+            if turn.is_none() {
+                return Err(unanswered);
             }
         }
     }
