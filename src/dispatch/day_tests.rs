@@ -87,6 +87,7 @@ impl Day {
             clients: None,
             hooks: Arc::new([]),
             chain,
+            aside: Arc::new([]),
             active: 0,
             pinned: false,
             sole: false,

@@ -271,8 +271,8 @@ impl Keeper {
             last.keys = keys.clone();
             self.store.note(move |tx| keys::replace(tx, &keys.0, &keys.1));
         }
-        last.endpoints.retain(|id, _| snapshot.endpoints().any(|endpoint| endpoint.id == *id));
-        for endpoint in snapshot.endpoints() {
+        last.endpoints.retain(|id, _| snapshot.known().any(|endpoint| endpoint.id == *id));
+        for endpoint in snapshot.known() {
             self.keep_endpoint(endpoint, last, clocks);
         }
     }
@@ -332,7 +332,7 @@ fn lead(snapshot: &Snapshot, memory: Memory, clocks: Clocks) -> Option<Lead> {
 fn keys(snapshot: &Snapshot, clocks: Clocks) -> (Vec<Dead>, Vec<Rest>) {
     let millis = |moment: Moment| unix_ms(clocks.time_at(moment)) / 1000 * 1000;
     let by_key: HashMap<u64, &Arc<Endpoint>> =
-        snapshot.endpoints().map(|endpoint| (endpoint.key_identity, endpoint)).collect();
+        snapshot.known().map(|endpoint| (endpoint.key_identity, endpoint)).collect();
     let (mut dead, mut rests) = (Vec::new(), Vec::new());
     for (key, endpoint) in by_key {
         let key = signed(key);
@@ -341,7 +341,7 @@ fn keys(snapshot: &Snapshot, clocks: Clocks) -> (Vec<Dead>, Vec<Rest>) {
         let resting = endpoint.key.resting(clocks.moment).into_iter();
         rests.extend(resting.map(|(model, until)| Rest { key, model, until: millis(until) }));
     }
-    for endpoint in snapshot.endpoints() {
+    for endpoint in snapshot.known() {
         let blocked = endpoint.state.models_blocked(clocks.moment).into_iter();
         let key = signed(endpoint.identity);
         rests.extend(blocked.map(|(model, until)| Rest { key, model: Some(model), until: millis(until) }));

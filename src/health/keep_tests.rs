@@ -187,3 +187,21 @@ async fn no_key_is_kept_and_without_the_salt_nothing_is_recognised() {
     let elsewhere = Process::start(&text, 8, &store).await;
     assert_eq!(elsewhere.why(0), None);
 }
+
+#[tokio::test]
+async fn what_is_known_of_endpoints_that_take_no_traffic_is_kept() {
+    let store = store();
+    let mut first = Process::start(FILE, 7, &store).await;
+    first.request(1, &Outcome::Auth);
+    first.request(2, &Outcome::Success);
+    let snapshot = first.publisher.cell().load();
+    let mut without = snapshot.with_active(0, false);
+    without.aside = snapshot.endpoints().skip(1).cloned().collect();
+    without.chain = snapshot.chain.iter().take(1).cloned().collect();
+    first.keeper.cell = SnapshotCell::new(without);
+    first.keeper.finish().await;
+
+    let later = Process::start(FILE, 7, &store).await;
+    assert_eq!(later.why(1), Some(Why::DeadKey));
+    assert_eq!(later.endpoint(2).state.counts().succeeded, 1);
+}

@@ -1,4 +1,4 @@
-//! What is known of the health of every endpoint that serves.
+//! What is known of the health of every endpoint that serves, or takes no traffic for a while.
 //!
 //! The monitor writes, anybody may read; no request ever does.
 
@@ -25,7 +25,7 @@ pub(super) struct Entry {
 }
 
 impl Records {
-    /// The checks of `endpoint`, if it serves.
+    /// The checks of `endpoint`, if it is known.
     pub fn of(&self, endpoint: &EndpointId) -> Option<Record> {
         self.lock().get(endpoint).map(|entry| entry.record.clone())
     }
@@ -39,7 +39,7 @@ impl Records {
     pub(super) fn follow(&self, snapshot: &Snapshot) {
         let mut entries = self.lock();
         let mut before = std::mem::take(&mut *entries);
-        for endpoint in snapshot.endpoints() {
+        for endpoint in snapshot.known() {
             let known = before.remove(&endpoint.id).filter(|entry| entry.identity == endpoint.identity);
             let entry = known.unwrap_or_else(|| Entry { identity: endpoint.identity, ..Entry::default() });
             entries.insert(endpoint.id.clone(), entry);

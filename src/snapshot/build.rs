@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::Snapshot;
 use super::clients::Clients;
 use super::secrets::Resolved;
+use super::spec::endpoints;
 use crate::config::Config;
 use crate::config::model::{Affinity, AffinityBy, Auth, EndpointFields, ProfileSpec, ServerTls, Timeouts};
 use crate::config::secret::{Secret, SecretSpec};
@@ -44,7 +45,8 @@ pub struct Inputs<'a> {
     pub salt: [u8; 32],
 }
 
-/// Builds what runs next. Endpoints that are the same as in `previous` keep their live state.
+/// Builds what runs next. Endpoints that are the same as in `previous` keep their live state, also those that take no traffic
+/// for a while.
 pub fn build(inputs: &Inputs<'_>, previous: Option<&Snapshot>) -> Snapshot {
     let config = &inputs.config;
     let bell = previous.map(|previous| previous.bell.clone()).unwrap_or_default();
@@ -68,10 +70,29 @@ pub fn build(inputs: &Inputs<'_>, previous: Option<&Snapshot>) -> Snapshot {
         active,
         passes_through: passes_through(&chain),
         chain: chain.into(),
+        aside: aside(config, previous),
         sole: endpoints == 1,
         several_groups: groups > 1,
         bell,
     }
+}
+
+/// The endpoints of the file that take no traffic, of those that `previous` knows.
+fn aside(config: &Config, previous: Option<&Snapshot>) -> Arc<[Arc<Endpoint>]> {
+    let before: HashMap<_, _> = previous.into_iter().flat_map(Snapshot::known).map(by_name).collect();
+    let idle = endpoints(config).filter(|endpoint| !endpoint.serves());
+    let known = idle.filter_map(|endpoint| before.get(&(endpoint.profile, endpoint.id)));
+    known.map(|endpoint| Arc::new(out_of_service(endpoint))).collect()
+}
+
+fn by_name(endpoint: &Arc<Endpoint>) -> ((&str, &str), &Arc<Endpoint>) {
+    ((&endpoint.id.profile, &endpoint.id.id), endpoint)
+}
+
+/// The same endpoint without its key and without a way to reach it.
+fn out_of_service(endpoint: &Endpoint) -> Endpoint {
+    let credential = Credential::Missing("it takes no traffic".to_owned());
+    Endpoint { target: None, credential, headers: Vec::new(), ..endpoint.clone() }
 }
 
 /// Number of endpoints and of provider groups.
@@ -143,7 +164,7 @@ struct Adopted {
 impl Adopted {
     fn of(previous: Option<&Snapshot>) -> Self {
         let mut adopted = Self::default();
-        for endpoint in previous.into_iter().flat_map(Snapshot::endpoints) {
+        for endpoint in previous.into_iter().flat_map(Snapshot::known) {
             let of = (endpoint.id.clone(), endpoint.identity);
             adopted.states.insert(of, Arc::clone(&endpoint.state));
             adopted.keys.insert(endpoint.key_identity, Arc::clone(&endpoint.key));

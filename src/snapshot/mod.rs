@@ -44,6 +44,8 @@ pub struct Snapshot {
     pub hooks: Arc<[Headers]>,
     /// Profiles that take traffic: by tier, then in file order.
     pub chain: Arc<[Arc<Profile>]>,
+    /// Endpoints of the file that take no traffic, those whose live state is known: it waits for their return.
+    pub aside: Arc<[Arc<Endpoint>]>,
     /// Index of the active profile in `chain`; 0 where the chain is empty.
     pub active: usize,
     /// A person has pinned the active profile.
@@ -69,6 +71,11 @@ impl Snapshot {
         self.chain.iter().flat_map(|profile| &profile.endpoints)
     }
 
+    /// Every endpoint whose live state is kept: those of the chain, and those that take no traffic for now.
+    pub fn known(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.endpoints().chain(self.aside.iter())
+    }
+
     /// Whether any endpoint could ever answer.
     pub fn serves(&self) -> bool {
         self.endpoints().next().is_some()
@@ -86,6 +93,7 @@ impl Snapshot {
             clients: self.clients.clone(),
             hooks: Arc::clone(&self.hooks),
             chain: Arc::clone(&self.chain),
+            aside: Arc::clone(&self.aside),
             bell: self.bell.clone(),
             ..*self
         }

@@ -26,8 +26,8 @@ impl fmt::Display for EndpointId {
     }
 }
 
-/// One place that can answer.
-#[derive(Debug)]
+/// One place that can answer. A clone shares its live state.
+#[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Who it is.
     pub id: EndpointId,
@@ -61,14 +61,14 @@ pub struct Endpoint {
     pub identity: u64,
     /// The same for endpoints with the same origin and key.
     pub key_identity: u64,
-    /// Live state, kept across reloads by id.
+    /// Live state, kept across reloads by id, also while the endpoint takes no traffic.
     pub state: Arc<EndpointState>,
     /// Live state of its key, shared by every endpoint with the same origin and key.
     pub key: Arc<KeyState>,
 }
 
 /// How requests authenticate to an endpoint. Bound to the endpoint, hence to its origin.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Credential {
     /// This header and value, in place of any the client sent. The value is marked sensitive.
     Header(HeaderName, HeaderValue),

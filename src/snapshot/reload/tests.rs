@@ -276,3 +276,34 @@ async fn a_certificate_that_is_no_file_keeps_its_endpoint_out_and_nobody_waiting
     let Credential::Missing(why) = &endpoint.credential else { panic!("{endpoint:?}") };
     assert!(why.contains("fifo") && why.contains("not a regular file"), "{why}");
 }
+
+#[tokio::test]
+async fn an_endpoint_that_takes_no_traffic_for_a_while_finds_its_state_if_it_is_still_the_same() {
+    let text = |backup: &str| file(&[("main", "sk-1"), ("backup", backup)]);
+    let mut running = Running::start(&text("sk-2")).await;
+    let last = |running: &Running| running.cell.load().endpoints().last().cloned().expect("it is in the chain");
+    let before = last(&running);
+    for out in ["sk-2, enabled: false", "sk-2, enabled: false, weight: 7"] {
+        running.save(&text(out));
+        running.told().await;
+        let snapshot = running.cell.load();
+        assert_eq!((snapshot.endpoints().count(), snapshot.aside.len()), (1, 1));
+        let aside = &snapshot.aside[0];
+        assert!(matches!(aside.credential, Credential::Missing(_)) && aside.target.is_none(), "its key is gone");
+    }
+    running.save(&text("sk-2"));
+    running.told().await;
+    let after = last(&running);
+    assert!(Arc::ptr_eq(&before.state, &after.state) && Arc::ptr_eq(&before.key, &after.key));
+    assert!(running.cell.load().aside.is_empty());
+    for next in ["sk-3, enabled: false", "sk-3"] {
+        running.save(&text(next));
+        running.told().await;
+    }
+    assert!(!Arc::ptr_eq(&after.state, &last(&running).state), "with another key it is another one");
+    for next in [one("sk-1").replace("production", "main"), text("sk-3")] {
+        assert!(running.cell.load().aside.is_empty(), "what is removed is forgotten");
+        running.save(&next);
+        running.told().await;
+    }
+}
