@@ -3,7 +3,7 @@
 use super::routes;
 use super::view::explain::{Candidate, ExplainQuery, Explanation};
 use super::view::health::Health;
-use super::view::{Profile, Source, Time};
+use super::view::{Profile, RestingModel, Source, Time};
 use crate::config::model::{EndpointFields, ProfileSpec};
 use crate::dispatch::explain::{self, Because, Place, Request};
 use crate::health::records::Records;
@@ -68,6 +68,7 @@ fn candidate(found: &explain::Candidate<'_>, snapshot: &Snapshot, model: Option<
     };
     let (code, why, until) = reason(found, clocks);
     let profile = snapshot.chain.iter().find(|profile| profile.name == endpoint.id.profile);
+    let (resting_models, missing_models) = if model.is_none() { models(endpoint, clocks) } else { Default::default() };
     Candidate {
         endpoint: endpoint.id.to_string(),
         tier: profile.map(|profile| profile.tier),
@@ -78,7 +79,16 @@ fn candidate(found: &explain::Candidate<'_>, snapshot: &Snapshot, model: Option<
         why,
         until,
         sent_model: model.and_then(|model| endpoint.models.get(model)).map(str::to_owned),
+        resting_models,
+        missing_models,
     }
+}
+
+/// Models for which its key rests, and those it does not have.
+fn models(endpoint: &Endpoint, clocks: Clocks) -> (Vec<RestingModel>, Vec<RestingModel>) {
+    let missing = endpoint.state.models_blocked(clocks.moment).into_iter();
+    let missing = missing.map(|(model, until)| RestingModel { model, until: Time(clocks.time_at(until)) });
+    (super::standing::place(endpoint, clocks).resting_models, missing.collect())
 }
 
 fn reason(found: &explain::Candidate<'_>, clocks: Clocks) -> (&'static str, String, Option<Time>) {
@@ -146,5 +156,7 @@ fn out(name: &str, spec: &ProfileSpec, id: &str, fields: &EndpointFields) -> Opt
         why: why.to_owned(),
         until: None,
         sent_model: None,
+        resting_models: Vec::new(),
+        missing_models: Vec::new(),
     })
 }

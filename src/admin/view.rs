@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::config::model::{Strategy, Tier};
 use crate::snapshot::reload;
 use crate::store::entries::{self, Statistics};
+use crate::upstream::reset::Forgotten;
 
 /// A point in time, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -399,6 +400,20 @@ pub struct WasReset {
     pub was_out: bool,
     /// Whether its key was refused before.
     pub key_was_dead: bool,
+    /// Whether its key, or a client at it, rested.
+    #[serde(default)]
+    pub key_rested: bool,
+    /// Models it took no requests for.
+    #[serde(default)]
+    pub models: Vec<String>,
+}
+
+impl WasReset {
+    /// What was forgotten of `endpoint`.
+    pub fn of(endpoint: String, forgotten: Forgotten) -> Self {
+        let Forgotten { was_out, key_was_dead, key_rested, models } = forgotten;
+        Self { endpoint, was_out, key_was_dead, key_rested, models }
+    }
 }
 
 /// `GET /v1/queue`.

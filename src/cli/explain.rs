@@ -12,7 +12,7 @@ use super::place::Place;
 use super::seen::Seen;
 use super::stdout;
 use super::table::{fitted_with_notes, table_with_notes};
-use super::words::{clean, until};
+use super::words::{clean, left, until};
 use crate::admin::view::explain::{Candidate, ExplainQuery, Explanation};
 
 const HEAD: [&str; 5] = ["TURN", "ENDPOINT", "TIER", "SHARE", "MODEL"];
@@ -86,8 +86,18 @@ fn row(of: &Candidate, now: SystemTime) -> (Vec<String>, Vec<String>) {
     ];
     let until = of.until.map_or_else(String::new, |at| format!(" ({})", until(at, now)));
     let plain = of.code == "strategy";
-    let notes = if plain { Vec::new() } else { vec![format!("{}{until}", clean(&of.why))] };
-    (row, notes)
+    let why = (!plain).then(|| format!("{}{until}", clean(&of.why)));
+    (row, why.into_iter().chain(models(of, now)).collect())
+}
+
+/// Models that would go elsewhere, where none is asked for.
+fn models(of: &Candidate, now: SystemTime) -> impl Iterator<Item = String> {
+    let rests = of.resting_models.iter();
+    let rests = rests.map(move |rest| format!("rests for {} for {}", clean(&rest.model), left(rest.until, now)));
+    let missing = of.missing_models.iter();
+    let missing = missing
+        .map(move |gone| format!("does not serve {}, asked again {}", clean(&gone.model), until(gone.until, now)));
+    rests.chain(missing)
 }
 
 /// The strategy, as the file has it.

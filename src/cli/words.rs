@@ -21,6 +21,11 @@ pub(super) fn until(time: Time, now: SystemTime) -> String {
     time.0.duration_since(now).map_or_else(|_| "now".to_owned(), |left| format!("in {}", short(left)))
 }
 
+/// For how long it goes on until then.
+pub(super) fn left(time: Time, now: SystemTime) -> String {
+    short(time.0.duration_since(now).unwrap_or_default())
+}
+
 /// In the one unit that says most.
 pub(super) fn short(duration: Duration) -> String {
     match duration.as_secs() {

@@ -95,12 +95,13 @@ impl KeyState {
         was_dead
     }
 
-    /// Ends every rest, by hand.
-    pub fn clear_rests(&self) {
+    /// Ends every rest, by hand. Whether all of the key, or a client at it, rested.
+    pub fn clear_rests(&self, now: Moment) -> bool {
         let mut inner = self.lock();
-        inner.rests = Rests::default();
+        let rested = std::mem::take(&mut inner.rests).is_running(now);
         self.mirror(&inner);
         self.bell.ring();
+        rested
     }
 
     /// Whether the key was refused. One atomic read while nothing is wrong with it.

@@ -76,7 +76,8 @@ fn one_model_rests_and_the_others_go_on_unless_the_whole_key_is_out() {
         );
     }
     assert_eq!(until(&key, OPUS, 31), Some(at(60)));
-    key.clear_rests();
+    assert!(key.clear_rests(at(1)));
+    assert!(!key.clear_rests(at(1)), "nothing rests any more");
     assert_eq!((until(&key, OPUS, 31), key.resting(at(1)).len()), (None, 0));
 }
 

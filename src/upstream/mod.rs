@@ -14,6 +14,7 @@ pub mod key;
 pub mod outcome;
 pub mod probe;
 pub mod profile;
+pub mod reset;
 pub mod rest;
 pub mod sample;
 pub mod state;

@@ -113,6 +113,12 @@ impl Rests {
         self.whole.is_none() && self.models.len() + self.clients.len() == 0
     }
 
+    /// Whether all of the key, or a client at it, rests now.
+    pub(super) fn is_running(&self, now: Moment) -> bool {
+        let runs = |rest: &Rest| now < rest.until;
+        self.whole.as_ref().is_some_and(runs) || self.clients.iter().any(|(_, rest)| runs(rest))
+    }
+
     /// The rests of the key itself that run now.
     pub(super) fn list(&self, now: Moment) -> Vec<(Option<String>, Moment)> {
         let whole = self.whole.iter().map(|rest| (None, rest.until));

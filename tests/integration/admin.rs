@@ -93,7 +93,10 @@ async fn an_endpoint_reset_by_hand_is_asked_again() {
     proxy.send_times(4, &Request::unary()).await;
     assert_eq!(proxy.status().await["profiles"][0]["endpoints"][0]["standing"], "ejected");
     let (code, reset) = proxy.post("/v1/endpoints/reset", r#"{"endpoint":"a"}"#).await;
-    assert_eq!((code, reset), (200, json!({ "endpoint": "production/a", "was_out": true, "key_was_dead": false })));
+    let expected = json!({
+        "endpoint": "production/a", "was_out": true, "key_was_dead": false, "key_rested": false, "models": [],
+    });
+    assert_eq!((code, reset), (200, expected));
     let a = proxy.status().await["profiles"][0]["endpoints"][0].clone();
     assert_eq!((&a["standing"], &a["until"], &a["reason"]), (&json!("admitting"), &Value::Null, &Value::Null));
 }

@@ -29,6 +29,7 @@ mod hold;
 mod house;
 mod import;
 mod init;
+mod kept;
 mod lifecycle;
 mod limits;
 mod load;

@@ -55,7 +55,7 @@ async fn show(
         auto_recovery: policy.auto_recovery,
         cooldown_s: policy.cooldown.get().as_secs_f64(),
         cooldown_until: seen.recovery_from.map(|at| Time(clocks.time_at(at))),
-        candidate: seen.returning.map(Candidate::from),
+        candidate: seen.returning.filter(|_| policy.auto_recovery && !snapshot.pinned).map(Candidate::from),
         switches: switches.into_iter().map(Switch::from).collect(),
     }))
 }

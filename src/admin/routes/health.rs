@@ -64,17 +64,18 @@ pub(in crate::admin) fn of_all(snapshot: &Snapshot, records: &Records, clocks: C
 }
 
 fn of(endpoint: &Endpoint, record: &Record, snapshot: &Snapshot, clocks: Clocks) -> EndpointHealth {
-    let Place { standing, until, reason, .. } = place(endpoint, clocks);
+    let Place { standing, until, reason, resting_models } = place(endpoint, clocks);
     let (samples, checked) = (endpoint.state.samples(), record.samples(clocks));
     let (requests, checks) = (figures(&samples), figures(&checked));
     let rate = Score::of(current(&samples, &checked, clocks.moment)).map(|score| score.success);
-    let ramps = endpoint.state.ramp(clocks.moment) < 1.0;
+    let partly = endpoint.state.ramp(clocks.moment) < 1.0 || !resting_models.is_empty();
     EndpointHealth {
         endpoint: endpoint.id.to_string(),
-        health: word(standing, ramps, rate),
+        health: word(standing, partly, rate),
         standing,
         until,
         reason,
+        resting_models,
         probe: kind_word(snapshot.config.health.kind_for(&endpoint.health)).to_owned(),
         factor: endpoint.state.health().into(),
         effective_weight: effective_weight(endpoint, clocks.moment),
@@ -83,11 +84,12 @@ fn of(endpoint: &Endpoint, record: &Record, snapshot: &Snapshot, clocks: Clocks)
     }
 }
 
-/// Health in one word; `rate` is the percentage that succeeds.
-fn word(standing: Standing, ramps: bool, rate: Option<f64>) -> Word {
+/// Health in one word; `rate` is the percentage that succeeds. It may serve `partly`: while its weight ramps up, or a model
+/// rests.
+fn word(standing: Standing, partly: bool, rate: Option<f64>) -> Word {
     match standing {
         Standing::Ejected => Word::Unhealthy,
-        Standing::Admitting if !ramps && rate.is_none_or(|rate| rate >= WELL) => Word::Healthy,
+        Standing::Admitting if !partly && rate.is_none_or(|rate| rate >= WELL) => Word::Healthy,
         _ => Word::Warning,
     }
 }
@@ -221,7 +223,7 @@ mod tests {
 
     #[test]
     fn health_is_one_of_three_words() {
-        for (standing, ramps, rate, expected) in [
+        for (standing, partly, rate, expected) in [
             (Standing::Admitting, false, None, Word::Healthy),
             (Standing::Admitting, false, Some(95.0), Word::Healthy),
             (Standing::Admitting, false, Some(94.9), Word::Warning),
@@ -230,7 +232,7 @@ mod tests {
             (Standing::OnProbation, false, None, Word::Warning),
             (Standing::Ejected, false, Some(100.0), Word::Unhealthy),
         ] {
-            assert_eq!(word(standing, ramps, rate), expected);
+            assert_eq!(word(standing, partly, rate), expected);
         }
     }
 }

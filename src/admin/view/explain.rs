@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Time;
+use super::{RestingModel, Time};
 use crate::config::model::{Strategy, Tier};
 
 /// Query of `GET /v1/explain`.
@@ -57,4 +57,10 @@ pub struct Candidate {
     pub until: Option<Time>,
     /// The model it would be asked for, if that has another name there.
     pub sent_model: Option<String>,
+    /// Models for which its key rests; empty where a model is asked for.
+    #[serde(default)]
+    pub resting_models: Vec<RestingModel>,
+    /// Models it does not have, and until when they are not asked of it; empty where a model is asked for.
+    #[serde(default)]
+    pub missing_models: Vec<RestingModel>,
 }

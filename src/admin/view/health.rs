@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Standing, Time};
+use super::{RestingModel, Standing, Time};
 use crate::store::endpoints;
 use crate::time::from_unix_ms;
 
@@ -31,6 +31,9 @@ pub struct EndpointHealth {
     pub until: Option<Time>,
     /// Why it does not simply admit.
     pub reason: Option<String>,
+    /// Models for which its key rests.
+    #[serde(default)]
+    pub resting_models: Vec<RestingModel>,
     /// What a check does: `auto`, `messages`, `models`, `reachability` or `off`.
     pub probe: String,
     /// Share of its weight that its health leaves it, 0.1 to 1.
@@ -49,7 +52,7 @@ pub struct EndpointHealth {
 pub enum Word {
     /// It admits, and at least 95 of 100 succeed.
     Healthy,
-    /// It admits and does worse, has just come back, rests, or is on probation.
+    /// It admits and does worse, has just come back, rests, also for a single model, or is on probation.
     Warning,
     /// It is ejected.
     Unhealthy,

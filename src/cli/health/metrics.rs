@@ -11,7 +11,7 @@ use super::status::{document, look};
 use super::{WhichArgs, days};
 use crate::admin::view::health::{Checks, EndpointHealth, Figures, Requests};
 use crate::cli::edit;
-use crate::cli::status::{why, word};
+use crate::cli::status::{rests, why, word};
 use crate::cli::stdout;
 use crate::cli::table::wrapped;
 use crate::cli::words::{ago, clean, clipped, when};
@@ -34,14 +34,16 @@ pub(super) fn run(args: &MetricsArgs, named: Option<&File>) -> ExitCode {
     let args = &args.which;
     edit::end(look(args, named).map(|(seen, health)| {
         seen.tell_source();
-        let all: Vec<String> = health.endpoints.iter().map(words).collect();
+        let now = SystemTime::now();
+        let all: Vec<String> = health.endpoints.iter().map(|of| words(of, now)).collect();
         let text = if args.json { document(&seen, &health) } else { stdout::coloured(&all.join("\n")) };
         stdout::print(&text, ExitCode::SUCCESS)
     }))
 }
 
-fn words(of: &EndpointHealth) -> String {
-    let why = why(of).map_or_else(String::new, |why| wrapped(&clean(&why), "    "));
+fn words(of: &EndpointHealth, now: SystemTime) -> String {
+    let why = why(of).map(|why| clean(&why)).into_iter().chain(rests(&of.resting_models, now));
+    let why: String = why.map(|why| wrapped(&why, "    ")).collect();
     let mut text = format!("{}  {}\n{why}", clipped(&of.endpoint, 66), word(of.health));
     let mut say = |name: &str, value: &str| {
         // Writing to a String cannot fail.

@@ -11,7 +11,7 @@ use crate::admin::view::health::{EndpointHealth, Health};
 use crate::cli::edit::{self, Failure};
 use crate::cli::place::Place;
 use crate::cli::seen::Seen;
-use crate::cli::status::{figures, success, why, word};
+use crate::cli::status::{figures, rests, success, why, word};
 use crate::cli::stdout;
 use crate::cli::table::{Noted, fitted_with_notes, table_with_notes};
 use crate::cli::words::{ago, clean, until, when};
@@ -63,5 +63,5 @@ fn row(of: &EndpointHealth, now: SystemTime) -> Noted {
     ];
     let until = of.until.map_or_else(String::new, |at| format!(", until {} ({})", when(at), until(at, now)));
     let note = why(of).map(|why| format!("{}{until}", clean(&why)));
-    (row, note.into_iter().collect())
+    (row, note.into_iter().chain(rests(&of.resting_models, now)).collect())
 }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::admin::view::health::{EndpointHealth, Figures, Word};
-use crate::admin::view::{Endpoint, Standing};
+use crate::admin::view::{Endpoint, RestingModel, Standing};
 use crate::cli::words::{ago, clean, until, when};
 
 /// What requests told; without any, what checks told.
@@ -34,12 +34,17 @@ pub(in crate::cli) fn notes(endpoint: &Endpoint, health: Option<&EndpointHealth>
         let until = endpoint.until.map_or_else(String::new, |at| format!(", until {} ({})", when(at), until(at, now)));
         format!("{}{until}", clean(&why))
     });
-    let models = endpoint.resting_models.iter();
-    let models = models
-        .map(|rest| format!("{} rests until {} ({})", clean(&rest.model), when(rest.until), until(rest.until, now)));
     let error = endpoint.last_error.as_ref();
     let error = error.map(|error| format!("last error {}: {}", ago(error.at, now), clean(&error.message)));
-    why.into_iter().chain(models).chain(error).collect()
+    why.into_iter().chain(rests(&endpoint.resting_models, now)).chain(error).collect()
+}
+
+/// The models for which its key rests, and until when.
+pub(in crate::cli) fn rests(models: &[RestingModel], now: SystemTime) -> impl Iterator<Item = String> {
+    let rests = models.iter();
+    rests.map(move |rest| {
+        format!("{} rests until {} ({})", clean(&rest.model), when(rest.until), until(rest.until, now))
+    })
 }
 
 /// Why an endpoint is not simply healthy.
@@ -50,10 +55,12 @@ pub(in crate::cli) fn why(health: &EndpointHealth) -> Option<String> {
         Standing::Resting => Some(because().map_or_else(|| "resting".to_owned(), |why| format!("resting: {why}"))),
         Standing::OnProbation => Some("on probation: one request at a time decides whether it comes back".to_owned()),
         Standing::Admitting if health.health == Word::Healthy => None,
-        Standing::Admitting => Some(match figures(health) {
-            Some(figures) if figures.success_rate < 95.0 => format!("{:.0}% go well", figures.success_rate),
-            _ => "just back: its weight ramps up".to_owned(),
-        }),
+        Standing::Admitting => match figures(health) {
+            Some(figures) if figures.success_rate < 95.0 => Some(format!("{:.0}% go well", figures.success_rate)),
+            // That is told model by model.
+            _ if !health.resting_models.is_empty() => None,
+            _ => Some("just back: its weight ramps up".to_owned()),
+        },
     }
 }
 

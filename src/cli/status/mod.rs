@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use self::endpoint::times;
-pub(super) use self::endpoint::{figures, notes, success, weight, why, word};
+pub(super) use self::endpoint::{figures, notes, rests, success, weight, why, word};
 use self::lines::{Lines, of_proxy, queue};
 use super::edit::{self, Failure};
 use super::place::{Place, refused};
@@ -139,8 +139,11 @@ impl<'s> Whole<'s> {
         let since = since.map_or_else(String::new, |since| format!(", since {}", ago(since, now)));
         let pinned = if *pinned { ", pinned: `qcc priority switch --auto` lets it move again" } else { "" };
         let next = candidate.as_ref().map_or_else(String::new, |candidate| {
-            let from = cooldown_until.map_or_else(String::new, |from| format!(" {}", until(from, now)));
-            format!("; {} returns{from} at the earliest", candidate.profile)
+            let when = cooldown_until.filter(|from| now < from.0).map_or_else(
+                || "once it has proved itself".to_owned(),
+                |from| format!("{} at the earliest", until(from, now)),
+            );
+            format!("; {} returns {when}", candidate.profile)
         });
         format!("{active}{since}{pinned}{next}")
     }
