@@ -31,8 +31,8 @@ pub(super) struct Scrape {
     pub(super) line: View,
     /// What the queue holds, where that can be read.
     pub(super) kept: Option<Statistics>,
-    /// Requests that could have been queued and were not.
-    pub(super) refused: u64,
+    /// Requests that could have been queued and were not, beyond those the state counts.
+    pub(super) refusals: u64,
 }
 
 /// `scrape` as text.
@@ -175,7 +175,6 @@ impl Scrape {
     }
 
     fn queue(&self, encoder: Encoder<'_, '_>) -> fmt::Result {
-        counters(encoder, "queue_refused", "Requests that were not queued for want of room.", [(NONE, self.refused)])?;
         let Some(kept) = &self.kept else { return Ok(()) };
         let by_state = State::ALL.into_iter().zip(kept.by_state);
         let by_state = by_state.map(|(state, count)| ([("state", state.as_str())], number(count)));
@@ -185,7 +184,9 @@ impl Scrape {
         let age = came.and_then(|came| (UNIX_EPOCH + came).elapsed().ok()).unwrap_or_default();
         let what = "Age of the oldest entry that is neither answered nor given up; 0 without one.";
         gauges(encoder, "queue_oldest_seconds", what, [(NONE, age.as_secs_f64())])?;
-        let Figures { enqueued, retried, succeeded, failed } = kept.figures;
+        let Figures { enqueued, retried, succeeded, failed, refused } = kept.figures;
+        let what = "Requests that could not be queued, for want of room or of a disk, since the state was made.";
+        counters(encoder, "queue_refused", what, [(NONE, refused + self.refusals)])?;
         let events = [("enqueued", enqueued), ("retried", retried), ("succeeded", succeeded), ("failed", failed)];
         let events = events.map(|(event, count)| ([("event", event)], count));
         counters(encoder, "queue_events", "What has happened to entries since the state was made.", events)

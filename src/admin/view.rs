@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::config::model::{Strategy, Tier};
 use crate::snapshot::reload;
+use crate::store::attempts::Attempt;
 use crate::store::entries::{self, Statistics};
 use crate::upstream::reset::Forgotten;
 
@@ -427,6 +428,8 @@ pub struct QueueStatus {
     pub succeeded: u64,
     /// Entries that were given up.
     pub failed: u64,
+    /// Requests that could have been kept and were not, for want of room or since they could not be written.
+    pub refused: u64,
     /// Entries that are kept now.
     pub size: u64,
     /// Bytes of them.
@@ -439,8 +442,6 @@ pub struct QueueStatus {
     pub oldest: Option<Time>,
     /// Whether entries last; where they do not, none is taken in. `null` where no proxy runs.
     pub store: Option<StoreState>,
-    /// Requests that could have been kept and were not, since the proxy started; `null` where none runs.
-    pub refused: Option<u64>,
     /// Requests that wait for an endpoint right now; `null` where no proxy runs.
     pub line: Option<QueueLine>,
 }
@@ -478,13 +479,13 @@ impl QueueStatus {
             retried: kept.figures.retried,
             succeeded: kept.figures.succeeded,
             failed: kept.figures.failed,
+            refused: kept.figures.refused,
             size: kept.by_state.iter().sum(),
             bytes: kept.bytes,
             by_state: ByState { waiting, running, done, dead },
             last_update: kept.updated.map(at),
             oldest: kept.oldest.map(at),
             store: None,
-            refused: None,
             line: None,
         }
     }
@@ -535,8 +536,8 @@ pub struct Entry {
 /// One try of an entry at one endpoint.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct EntryAttempt {
-    /// When it ended, in milliseconds since 1970.
-    pub at: i64,
+    /// When it ended.
+    pub at: Time,
     /// `PROFILE/ID`.
     pub endpoint: String,
     /// How it ended, in one word.
@@ -547,6 +548,13 @@ pub struct EntryAttempt {
     pub detail: String,
 }
 
+impl From<Attempt> for EntryAttempt {
+    fn from(attempt: Attempt) -> Self {
+        let Attempt { at: ended, endpoint, outcome, status, detail } = attempt;
+        Self { at: at(ended), endpoint, outcome, status, detail }
+    }
+}
+
 impl From<entries::Entry> for Entry {
     fn from(entry: entries::Entry) -> Self {
         Self {
@@ -554,7 +562,7 @@ impl From<entries::Entry> for Entry {
             next_retry: (entry.state == entries::State::Waiting).then(|| at(entry.due)),
             enqueued: at(entry.enqueued),
             updated: at(entry.updated),
-            attempts: serde_json::from_str(&entry.attempts).unwrap_or_default(),
+            attempts: entry.attempts.into_iter().map(EntryAttempt::from).collect(),
             id: entry.id,
             retries: entry.retries,
             reason: entry.reason,

@@ -57,7 +57,7 @@ pub(super) fn fitted_with_notes(head: &[&str], rows: Vec<Noted>, columns: &[usiz
 }
 
 /// How wide the cells of `column` can be, if the table is to fit.
-fn room(head: &[&str], rows: &[Vec<String>], column: usize) -> usize {
+pub(super) fn room(head: &[&str], rows: &[Vec<String>], column: usize) -> usize {
     let widest = |at: usize| {
         let cells = rows.iter().map(|row| width(&row[at]));
         cells.chain([head[at].len()]).max().unwrap_or(0)

@@ -52,6 +52,14 @@ impl Body {
     pub fn full(text: impl Into<Bytes>) -> Self {
         Self::Full(Some(text.into()).filter(|text: &Bytes| !text.is_empty()))
     }
+
+    /// What is recorded of a request whose answer is an endpoint's.
+    pub fn journal(&self) -> Option<&Journal> {
+        match self {
+            Self::Relay(relay) => Some(&relay.journal),
+            Self::Full(_) | Self::Made(_) => None,
+        }
+    }
 }
 
 /// The answer cannot be completed: the connection (HTTP/2: the stream) is cut, so that the client does not take it for whole.

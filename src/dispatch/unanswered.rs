@@ -15,7 +15,6 @@ use super::relay::Body;
 use super::run::Run;
 use super::{Worker, eligible as can_take, retry};
 use crate::snapshot::Snapshot;
-use crate::telemetry::event::AttemptRecord;
 use crate::time::Moment;
 use crate::upstream::eligible::{self, Blocked, Why};
 use crate::upstream::endpoint::Endpoint;
@@ -149,9 +148,9 @@ impl<'a> Unanswered<'a> {
         self.run.is_tried()
     }
 
-    /// Every try so far.
-    pub fn attempts(&self) -> &[AttemptRecord] {
-        &self.run.journal().record.attempts
+    /// What is recorded of it, every try so far included.
+    pub fn journal(&self) -> &Journal {
+        self.run.journal()
     }
 
     /// When somebody can take it, now at the soonest, as far as that is known.

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap as Headers, Method};
-use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::dispatch::call::{Call, Kind};
@@ -19,7 +18,6 @@ use crate::dispatch::facts::Facts;
 use crate::dispatch::replay::Replay;
 use crate::limit::Share;
 use crate::store::entries;
-use crate::telemetry::event::AttemptRecord;
 
 /// What a header that carries a credential has in its name.
 const CREDENTIALS: [&str; 7] = ["auth", "key", "token", "secret", "cookie", "credential", "password"];
@@ -82,34 +80,6 @@ pub(super) fn read(text: &[u8]) -> HeaderMap {
     headers
 }
 
-/// One try, as it is stored.
-#[derive(Serialize)]
-struct Attempt<'a> {
-    at: i64,
-    endpoint: &'a str,
-    outcome: &'a str,
-    status: u16,
-    detail: &'a str,
-}
-
-/// Tries that are kept of one entry.
-const ATTEMPTS: usize = 64;
-
-/// `before` with these tries at its end, as JSON.
-pub(super) fn attempts(before: &str, tries: &[AttemptRecord], at: i64) -> String {
-    let mut all: Vec<serde_json::Value> = serde_json::from_str(before).unwrap_or_default();
-    let new = tries.iter().map(|attempt| Attempt {
-        at,
-        endpoint: &attempt.endpoint,
-        outcome: attempt.outcome,
-        status: attempt.status,
-        detail: &attempt.detail,
-    });
-    all.extend(new.filter_map(|attempt| serde_json::to_value(attempt).ok()));
-    let from = all.len().saturating_sub(ATTEMPTS);
-    serde_json::Value::from(all.split_off(from)).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,20 +105,6 @@ mod tests {
         let written = write(headers.iter().filter(|(name, value)| is_kept(name, value)));
         assert_eq!(read(&written), kept);
         assert!(memchr::memmem::find(&written, b"canary").is_none());
-    }
-
-    #[test]
-    fn tries_are_appended_and_the_oldest_go() {
-        let attempt = |endpoint: String| AttemptRecord {
-            endpoint,
-            outcome: "server",
-            status: 500,
-            detail: "x".to_owned(),
-            took: std::time::Duration::ZERO,
-        };
-        let all = (0..70).fold(String::new(), |all, nth| attempts(&all, &[attempt(format!("p/{nth}"))], nth));
-        let all: Vec<serde_json::Value> = serde_json::from_str(&all).expect("it is JSON");
-        assert_eq!((all.len(), &all[63]["endpoint"], &all[0]["at"]), (64, &"p/69".into(), &6.into()));
     }
 
     #[test]

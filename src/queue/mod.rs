@@ -27,6 +27,7 @@ mod resend;
 mod reuse;
 mod schedule;
 mod shelf;
+mod tries;
 mod twin;
 pub mod worker;
 
@@ -43,6 +44,7 @@ use self::hold::{Line, Stay};
 use self::pings::Waiting;
 use self::reuse::{Reunion, reunite};
 use self::shelf::Shelf;
+use self::tries::Tries;
 use self::twin::{Twin, fingerprint};
 use crate::config::Config;
 use crate::dispatch::call::{Call, Kind};
@@ -98,9 +100,9 @@ impl Queue {
         Self { line: Arc::new(Line::new(bell)), shelf: Shelf::open(store, events).await }
     }
 
-    /// Requests that could have been kept and were not, since the process began.
-    pub fn refused(&self) -> u64 {
-        self.shelf.refused()
+    /// Requests that could have been kept and were not, beyond those the state counts.
+    pub fn refusals(&self) -> u64 {
+        self.shelf.refusals()
     }
 
     /// A waiting or dead entry is tried at once. Whether there is one of this name.
@@ -224,12 +226,12 @@ async fn hold<'a>(
 async fn keep(shelf: &Shelf, unanswered: Unanswered<'_>, claim: Option<Claim>, config: &Config) -> Response<Body> {
     if !config.queue.enabled || !unanswered.may_pass() {
         if let Some(claim) = claim {
-            shelf.put_back(claim);
+            shelf.put_back(claim, &Tries::of(unanswered.journal()));
         }
         return unanswered.farewell();
     }
     let kept_on = match claim {
-        Some(claim) => shelf.keep_on(claim, unanswered.attempts(), &config.queue).await,
+        Some(claim) => shelf.keep_on(claim, &Tries::of(unanswered.journal()), &config.queue).await,
         None => Ok(None),
     };
     let kept = match kept_on {

@@ -193,7 +193,7 @@ async fn fill(store: &Store, entries: usize) {
         model: Some("m".to_owned()),
         stream: false,
         bytes: 1,
-        attempts: String::new(),
+        attempts: Vec::new(),
         status: None,
         handed: false,
     };

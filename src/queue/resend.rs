@@ -24,6 +24,7 @@ use tokio::time::timeout;
 
 use super::book::{Claim, End};
 use super::pings::Waiting;
+use super::tries::Tries;
 use super::worker::{LARGEST, LONGEST, whole};
 use super::{Queue, hold, keep};
 use crate::config::Config;
@@ -73,12 +74,12 @@ impl Try {
         let tried = tokio::select! {
             biased;
             tried = hold(&queue, &worker, snapshot, call, journal, &waiting) => tried,
-            () = claim.deserted() => return queue.shelf.put_back(claim),
+            () = claim.deserted() => return queue.shelf.put_back(claim, &Tries::none()),
         };
         match tried {
             Ok(response) if response.status().is_success() => follow(&queue, claim, response, first).await,
             Ok(response) => {
-                queue.shelf.put_back(claim);
+                queue.shelf.put_back(claim, &Tries::before(response.body()));
                 // It may have left.
                 drop(first.send(response));
             }
@@ -90,6 +91,7 @@ impl Try {
 /// Hands the answer on, and sees to it that it becomes whole as long as anybody wants it.
 async fn follow(queue: &Queue, claim: Claim, response: Response<Body>, first: oneshot::Sender<Response<Body>>) {
     let (head, body) = response.into_parts();
+    let tries = Tries::before(&body);
     let (told, copied) = oneshot::channel();
     let copy = Copying { body, copy: Some(Vec::new()), told: Some(told) };
     let response = Response::from_parts(head.clone(), Body::Made(Box::pin(copy)));
@@ -104,11 +106,13 @@ async fn follow(queue: &Queue, claim: Claim, response: Response<Body>, first: on
         }
     });
     match ended.await.ok().flatten() {
-        None => queue.shelf.put_back(claim),
-        Some(Whole { handed: true, .. }) if !claim.is_attended() => queue.shelf.answered_live(claim).await,
+        None => queue.shelf.put_back(claim, &tries),
+        Some(Whole { handed: true, .. }) if !claim.is_attended() => {
+            queue.shelf.answered_live(claim, &tries.whole()).await;
+        }
         Some(Whole { answer, .. }) => {
             let retries = claim.retries;
-            queue.shelf.answered(claim, answer, retries).await;
+            queue.shelf.answered(claim, answer, retries, &tries.whole()).await;
         }
     }
 }

@@ -6,19 +6,18 @@
 //! - what it could not write of entries it has is a debt, paid as soon as it can write again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::book::{Book, Claim, New};
 use super::debt::{Debt, Debts};
 use super::schedule::{self, Next};
+use super::tries::Tries;
 use super::twin::Twin;
 use super::{Refusal, entry};
 use crate::config::model::Queue as Config;
 use crate::dispatch::unanswered::Unanswered;
 use crate::store::entries::{self, Added, Answer, Bounds, Entry, Outcome, State};
 use crate::store::{Failure, Store};
-use crate::telemetry::event::AttemptRecord;
 use crate::telemetry::{Event, Events};
 use crate::time::{Clocks, Moment, unix_ms};
 
@@ -33,7 +32,6 @@ pub(super) struct Shelf {
     events: Events,
     /// This process, among those that have held leases.
     lease: String,
-    refused: AtomicU64,
     debts: Debts,
 }
 
@@ -45,7 +43,6 @@ impl Shelf {
             store,
             events,
             lease: format!("{}-{}", std::process::id(), entry::name()),
-            refused: AtomicU64::new(0),
             debts: Debts::default(),
         };
         if let Err(error) = shelf.load().await {
@@ -87,6 +84,7 @@ impl Shelf {
         config: &Config,
     ) -> Result<Arc<str>, Refusal> {
         let call = unanswered.call();
+        let tries = Tries::of(unanswered.journal());
         let (id, clocks) = (entry::name(), Clocks::now());
         let due = clocks.moment.after(schedule::pause(config, 0, fastrand::f64()));
         let state = if config.max_retries == 0 { State::Dead } else { State::Waiting };
@@ -96,7 +94,7 @@ impl Shelf {
             id: id.to_string(),
             state,
             retries: 0,
-            reason: reason(unanswered.attempts()),
+            reason: tries.reason(),
             enqueued: now,
             updated: now,
             due: unix_ms(clocks.time_at(due)),
@@ -106,7 +104,7 @@ impl Shelf {
             model: call.facts.model.clone(),
             stream: call.facts.stream,
             bytes: (request.body.len() + request.headers.len()) as u64,
-            attempts: entry::attempts("", unanswered.attempts(), now),
+            attempts: tries.attempts(),
             status: None,
             handed: false,
         };
@@ -120,26 +118,25 @@ impl Shelf {
     }
 
     fn added(&self, added: Result<Added, Failure>, id: &Arc<str>) -> Result<(), Refusal> {
-        let refusal = match added {
-            Ok(Added::Kept) => return Ok(()),
-            Ok(Added::FullOfEntries) => Refusal::Entries,
-            Ok(Added::FullOfBytes) => Refusal::Bytes,
+        match added {
+            Ok(Added::Kept) => Ok(()),
+            Ok(Added::FullOfEntries) => Err(Refusal::Entries),
+            Ok(Added::FullOfBytes) => Err(Refusal::Bytes),
             Err(error) => {
                 // It may be written all the same: nobody was told of it, so it is taken back.
                 self.debts.owe(id, Debt::Refused);
+                self.debts.owe_refusal();
                 let id = Arc::clone(id);
                 self.store.note(move |tx| entries::remove(tx, &id).map(drop));
                 tracing::warn!(%error, "a request could not be queued");
-                Refusal::Storage
+                Err(Refusal::Storage)
             }
-        };
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        Err(refusal)
+        }
     }
 
-    /// Requests that were not taken in.
-    pub(super) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+    /// Requests that were not taken in and are not counted on disk yet.
+    pub(super) fn refusals(&self) -> u64 {
+        self.debts.refusals()
     }
 
     /// A re-send of a kept request failed too: its entry waits on, also if it had been given up. Its name, unless it is not
@@ -147,19 +144,20 @@ impl Shelf {
     pub(super) async fn keep_on(
         &self,
         claim: Claim,
-        attempts: &[AttemptRecord],
+        tries: &Tries,
         config: &Config,
     ) -> Result<Option<Arc<str>>, Refusal> {
         let (id, clocks) = (Arc::clone(&claim.id), Clocks::now());
         let name = Arc::clone(&id);
         let kept = if claim.was_dead() {
             let due = clocks.moment.after(schedule::pause(config, 0, fastrand::f64()));
-            let outcome = self.outcome(&id, State::Waiting, 0, reason(attempts), clocks.time_at(due), attempts).await;
+            let outcome = outcome(State::Waiting, 0, tries.reason(), clocks.time_at(due), tries);
             let now = unix_ms(clocks.time);
             let kept = self.store.write(move |tx| entries::failed(tx, &name, &outcome, now)).await;
             kept.map(|kept| kept.then_some(Some(due)))
         } else {
-            let kept = self.store.write(move |tx| entries::put_back(tx, &name, State::Waiting, None)).await;
+            let tries = tries.attempts();
+            let kept = self.store.write(move |tx| entries::put_back(tx, &name, State::Waiting, None, &tries)).await;
             // It is on disk already: what cannot be written now is not needed.
             Ok(kept.unwrap_or(true).then_some(None))
         };
@@ -178,20 +176,21 @@ impl Shelf {
             }
             Err(error) => {
                 tracing::warn!(%error, id = &*id, "a request that had been given up could not be queued again");
-                self.refused.fetch_add(1, Ordering::Relaxed);
-                self.put_back(claim);
+                self.debts.owe_refusal();
+                self.put_back(claim, tries);
                 Err(Refusal::Storage)
             }
         }
     }
 
     /// A client was answered: its entry has done its duty.
-    pub(super) async fn answered_live(&self, claim: Claim) {
+    pub(super) async fn answered_live(&self, claim: Claim, tries: &Tries) {
         let (id, retries, now) = (Arc::clone(&claim.id), claim.retries, unix_ms(SystemTime::now()));
-        let done = self.store.write(move |tx| entries::done(tx, &id, retries, None, now)).await;
+        let kept = tries.attempts();
+        let done = self.store.write(move |tx| entries::done(tx, &id, retries, &kept, None, now)).await;
         if let Err(error) = done {
             tracing::warn!(%error, id = &*claim.id, "an answered request could not be marked done");
-            self.debts.owe(&claim.id, Debt::Done { retries, answer: None });
+            self.debts.owe(&claim.id, Debt::Done { retries, tries: tries.attempts(), answer: None });
         }
         self.events.tell(Event::QueueDone { id: claim.id.to_string() });
         claim.gone();
@@ -205,10 +204,10 @@ impl Shelf {
     }
 
     /// Nothing came of a try that was begun: its entry stands where it stood.
-    pub(super) fn put_back(&self, claim: Claim) {
+    pub(super) fn put_back(&self, claim: Claim, tries: &Tries) {
         let state = if claim.was_dead() { State::Dead } else { State::Waiting };
-        let id = Arc::clone(&claim.id);
-        self.store.note(move |tx| entries::put_back(tx, &id, state, None).map(drop));
+        let (id, tries) = (Arc::clone(&claim.id), tries.attempts());
+        self.store.note(move |tx| entries::put_back(tx, &id, state, None, &tries).map(drop));
         drop(claim);
     }
 
@@ -227,34 +226,28 @@ impl Shelf {
 
     /// An answer came, with so many retries used up: it is on disk before the entry is called done, and else kept in
     /// memory: it is paid for.
-    pub(super) async fn answered(&self, claim: Claim, answer: Answer, retries: u32) {
+    pub(super) async fn answered(&self, claim: Claim, answer: Answer, retries: u32, tries: &Tries) {
         let (id, now, answer) = (Arc::clone(&claim.id), unix_ms(SystemTime::now()), Arc::new(answer));
-        let (name, kept) = (Arc::clone(&id), Arc::clone(&answer));
-        let done = self.store.write(move |tx| entries::done(tx, &name, retries, Some(&kept), now)).await;
+        let (name, kept, attempts) = (Arc::clone(&id), Arc::clone(&answer), tries.attempts());
+        let done = self.store.write(move |tx| entries::done(tx, &name, retries, &attempts, Some(&kept), now)).await;
         if let Err(error) = &done {
             tracing::warn!(%error, id = &*id, "an answer could not be stored; it is kept in memory");
-            self.debts.owe(&id, Debt::Done { retries, answer: Some(Arc::clone(&answer)) });
+            let (tries, answer) = (tries.attempts(), Some(Arc::clone(&answer)));
+            self.debts.owe(&id, Debt::Done { retries, tries, answer });
         }
         self.events.tell(Event::QueueDone { id: id.to_string() });
         claim.done(Moment::now(), answer, retries, done.is_ok());
     }
 
-    /// A retry failed; `tried`: at an endpoint that was not in doubt.
-    pub(super) async fn failed(
-        &self,
-        claim: Claim,
-        attempts: &[AttemptRecord],
-        why: String,
-        tried: bool,
-        config: &Config,
-    ) {
+    /// A retry failed; it counts, if an endpoint was asked that was not in doubt.
+    pub(super) fn failed(&self, claim: Claim, tries: &Tries, why: String, counts: bool, config: &Config) {
         let (id, clocks) = (Arc::clone(&claim.id), Clocks::now());
-        let next = schedule::after_failure(config, claim.retries, tried, fastrand::f64());
+        let next = schedule::after_failure(config, claim.retries, counts, fastrand::f64());
         let (state, used, due) = match next {
             Next::Again(pause, used) => (State::Waiting, used, clocks.moment.after(pause)),
             Next::Dead(used) => (State::Dead, used, clocks.moment),
         };
-        let outcome = self.outcome(&id, state, used, why.clone(), clocks.time_at(due), attempts).await;
+        let outcome = outcome(state, used, why.clone(), clocks.time_at(due), tries);
         let (name, now) = (Arc::clone(&id), unix_ms(clocks.time));
         self.store.note(move |tx| entries::failed(tx, &name, &outcome, now).map(drop));
         match next {
@@ -264,9 +257,9 @@ impl Shelf {
     }
 
     /// It cannot be answered by trying again.
-    pub(super) async fn refused_upstream(&self, claim: Claim, attempts: &[AttemptRecord], why: String) {
+    pub(super) fn refused_upstream(&self, claim: Claim, tries: &Tries, why: String) {
         let (id, used, now) = (Arc::clone(&claim.id), claim.retries + 1, SystemTime::now());
-        let outcome = self.outcome(&id, State::Dead, used, why.clone(), now, attempts).await;
+        let outcome = outcome(State::Dead, used, why.clone(), now, tries);
         self.store.note(move |tx| entries::failed(tx, &id, &outcome, unix_ms(now)).map(drop));
         self.dead(claim, used, why);
     }
@@ -286,24 +279,8 @@ impl Shelf {
     pub(super) fn put_off(&self, claim: Claim, wait: Duration) {
         let (id, clocks) = (Arc::clone(&claim.id), Clocks::now());
         let due = unix_ms(clocks.time_at(clocks.moment.after(wait)));
-        self.store.note(move |tx| entries::put_back(tx, &id, State::Waiting, Some(due)).map(drop));
+        self.store.note(move |tx| entries::put_back(tx, &id, State::Waiting, Some(due), &[]).map(drop));
         Self::postpone(claim, wait);
-    }
-
-    async fn outcome(
-        &self,
-        id: &Arc<str>,
-        state: State,
-        retries: u32,
-        reason: String,
-        due: SystemTime,
-        attempts: &[AttemptRecord],
-    ) -> Outcome {
-        let name = Arc::clone(id);
-        let before = self.store.read(move |view| entries::get(view, &name)).await;
-        let before = before.ok().flatten().map(|entry| entry.attempts).unwrap_or_default();
-        let attempts = entry::attempts(&before, attempts, unix_ms(SystemTime::now()));
-        Outcome { state, retries, reason, due: unix_ms(due), attempts }
     }
 
     /// The answer of an entry, to be handed out.
@@ -352,10 +329,8 @@ fn known(entry: &Entry, clocks: Clocks) -> New {
     }
 }
 
-/// Why the last of these tries failed.
-pub(super) fn reason(attempts: &[AttemptRecord]) -> String {
-    let Some(last) = attempts.last() else { return "no endpoint takes requests".to_owned() };
-    format!("{}: {}", last.endpoint, if last.detail.is_empty() { last.outcome } else { &last.detail })
+fn outcome(state: State, retries: u32, reason: String, due: SystemTime, tries: &Tries) -> Outcome {
+    Outcome { state, retries, reason, due: unix_ms(due), tries: tries.attempts() }
 }
 
 #[cfg(test)]
@@ -381,7 +356,7 @@ mod tests {
             model: None,
             stream: false,
             bytes: 1,
-            attempts: String::new(),
+            attempts: Vec::new(),
             status: None,
             handed: false,
         };
@@ -415,14 +390,17 @@ mod tests {
         let other = rusqlite::Connection::open(dir.path().join(crate::store::FILE)).expect("opens");
         other.execute_batch("BEGIN IMMEDIATE").expect("is free");
         let claim = shelf.book.next(Moment::now()).expect("it is due");
-        shelf.answered(claim, answer(), 3).await;
+        shelf.answered(claim, answer(), 3, &Tries::none()).await;
+        shelf.debts.owe_refusal();
         assert_eq!(kept(&shelf).await.map(|entry| entry.state), Some(State::Waiting), "not on disk");
         shelf.pay().await;
-        assert_eq!(shelf.debts.len(), 1, "what cannot be paid is owed on");
+        assert_eq!((shelf.debts.len(), shelf.refusals()), (1, 1), "what cannot be paid is owed on");
         other.execute_batch("ROLLBACK").expect("is open");
         shelf.pay().await;
         let entry = kept(&shelf).await.expect("it is there");
         assert_eq!((entry.state, entry.retries, entry.status), (State::Done, 3, Some(200)));
+        let counted = shelf.store.read(entries::statistics).await.expect("it is readable").figures.refused;
+        assert_eq!((counted, shelf.refusals()), (1, 0), "once");
     }
 
     #[tokio::test]
@@ -430,7 +408,7 @@ mod tests {
         let (_dir, shelf) = shelf().await;
         let claim = shelf.book.next(Moment::now()).expect("it is due");
         shelf.store.write(|tx| entries::remove(tx, "one")).await.expect("is written");
-        assert_eq!(shelf.keep_on(claim, &[], &Config::default()).await, Ok(None));
+        assert_eq!(shelf.keep_on(claim, &Tries::none(), &Config::default()).await, Ok(None));
         assert!(!shelf.book.knows("s"));
     }
 }

@@ -19,7 +19,8 @@ use tokio::time::{Instant, interval, timeout};
 use super::book::Claim;
 use super::hindrance::YIELD;
 use super::schedule::postponed;
-use super::shelf::{Shelf, reason};
+use super::shelf::Shelf;
+use super::tries::Tries;
 use super::{Queue, entry};
 use crate::config::model::Queue as Config;
 use crate::dispatch::inspect::Decoder;
@@ -115,7 +116,7 @@ impl Clerk {
         let config = Arc::clone(&snapshot.config);
         let deadline = Instant::now() + config.timeouts.request.get();
         let Some(call) = entry::call(request, deadline, Some(room)) else {
-            return kept.refused_upstream(claim, &[], "it cannot be read".to_owned()).await;
+            return kept.refused_upstream(claim, &Tries::none(), "it cannot be read".to_owned());
         };
         let record = RequestRecord {
             method: call.method.to_string(),
@@ -126,34 +127,39 @@ impl Clerk {
             ..RequestRecord::default()
         };
         let journal = Journal::open(record, &self.worker);
-        let tried = async {
+        let mut tries = Tries::none();
+        let asked = async {
             let response = dispatch::send(&self.worker, snapshot, Box::new(call), journal).await?;
+            tries = Tries::before(response.body());
             Ok(collect(response).await)
         };
-        match timeout(LONGEST, tried).await {
+        match timeout(LONGEST, asked).await {
             Ok(Ok(Ok(answer))) if (200..300).contains(&answer.status) => {
                 let used = claim.retries + 1;
-                kept.answered(claim, answer, used).await;
+                kept.answered(claim, answer, used, &tries.whole()).await;
             }
             Ok(Ok(Ok(answer))) => {
-                kept.refused_upstream(claim, &[], format!("refused with status {}", answer.status)).await;
+                kept.refused_upstream(claim, &tries, format!("refused with status {}", answer.status));
             }
-            Ok(Ok(Err(why))) => kept.failed(claim, &[], why, true, &config.queue).await,
-            Ok(Err(unanswered)) => self.unanswered(claim, unanswered, &config.queue).await,
-            Err(_) => kept.failed(claim, &[], "it took too long".to_owned(), true, &config.queue).await,
+            Ok(Ok(Err(why))) => kept.failed(claim, &tries.cut(&why), why, true, &config.queue),
+            Ok(Err(unanswered)) => self.unanswered(claim, unanswered, &config.queue),
+            Err(_) => {
+                let why = "it took too long";
+                kept.failed(claim, &tries.cut(why), why.to_owned(), true, &config.queue);
+            }
         }
     }
 
-    async fn unanswered(&self, claim: Claim, unanswered: Unanswered<'_>, config: &Config) {
+    fn unanswered(&self, claim: Claim, unanswered: Unanswered<'_>, config: &Config) {
         let now = Moment::now();
-        let (soonest, tried) = (unanswered.soonest_return(now).map(|at| at.since(now)), unanswered.is_tried());
-        let attempts = unanswered.attempts().to_vec();
+        let (soonest, counts) = (unanswered.soonest_return(now).map(|at| at.since(now)), unanswered.is_tried());
+        let tries = Tries::of(unanswered.journal());
         // It is told in the log as any other.
         drop(unanswered.farewell());
-        if attempts.is_empty() {
+        if tries.is_empty() {
             return self.queue.shelf.put_off(claim, postponed(soonest));
         }
-        self.queue.shelf.failed(claim, &attempts, reason(&attempts), tried, config).await;
+        self.queue.shelf.failed(claim, &tries, tries.reason(), counts, config);
     }
 
     /// A disk that can be written again has what it had, and gets what it missed.

@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use rusqlite::{OptionalExtension as _, Row, params};
 
+use super::attempts::{self, Attempt};
 use super::{Failure, Tx, View};
 
 /// The tables.
@@ -137,8 +138,8 @@ pub struct Entry {
     pub stream: bool,
     /// What it takes up.
     pub bytes: u64,
-    /// Every try so far, as JSON.
-    pub attempts: String,
+    /// Every try so far, the oldest first.
+    pub attempts: Vec<Attempt>,
     /// Status of its answer, if one is kept.
     pub status: Option<u16>,
     /// Whether the answer was handed out.
@@ -176,8 +177,8 @@ pub struct Outcome {
     pub reason: String,
     /// When it is tried again.
     pub due: i64,
-    /// Every try so far, as JSON.
-    pub attempts: String,
+    /// The tries that were in vain.
+    pub tries: Vec<Attempt>,
 }
 
 /// What has happened since the state was made.
@@ -191,6 +192,8 @@ pub struct Figures {
     pub succeeded: u64,
     /// Entries that were given up.
     pub failed: u64,
+    /// Requests for which there was no room, or which could not be written.
+    pub refused: u64,
 }
 
 /// What is kept now, and what has happened.
@@ -216,10 +219,10 @@ pub fn add(tx: &Tx<'_>, entry: &Entry, request: &Request, bounds: Bounds) -> Res
     let count = "SELECT count(*) FILTER (WHERE state <> 'done'), coalesce(sum(bytes), 0) FROM entries";
     let kept = tx.connection.query_row(count, [], |row| Ok((row.get::<_, u32>(0)?, number(row, 1)?)))?;
     if kept.0 >= bounds.entries {
-        return Ok(Added::FullOfEntries);
+        return refused(tx, 1).map(|()| Added::FullOfEntries);
     }
     if kept.1.saturating_add(entry.bytes) > bounds.bytes {
-        return Ok(Added::FullOfBytes);
+        return refused(tx, 1).map(|()| Added::FullOfBytes);
     }
     let insert =
         "INSERT INTO entries (id, state, retries, reason, enqueued, updated, due, client, session, fingerprint,
@@ -240,13 +243,18 @@ pub fn add(tx: &Tx<'_>, entry: &Entry, request: &Request, bounds: Bounds) -> Res
         entry.model,
         entry.stream,
         i64::try_from(entry.bytes).unwrap_or(i64::MAX),
-        entry.attempts,
+        attempts::write(&entry.attempts),
         request.target,
         request.headers,
         request.body,
     ])?;
-    count_up(tx, "enqueued")?;
+    count_up(tx, "enqueued", 1)?;
     Ok(Added::Kept)
+}
+
+/// So many requests more were not taken in.
+pub fn refused(tx: &Tx<'_>, count: u64) -> Result<(), Failure> {
+    count_up(tx, "refused", count)
 }
 
 /// An entry that waits, or is dead, is being tried by the process `lease`, until then unless that is renewed.
@@ -257,11 +265,15 @@ pub fn lease(tx: &Tx<'_>, id: &str, lease: &str, until: i64) -> Result<(), Failu
     Ok(())
 }
 
-/// A try came to nothing: the entry is `state` again, due as before or at `due`.
-pub fn put_back(tx: &Tx<'_>, id: &str, state: State, due: Option<i64>) -> Result<bool, Failure> {
+/// A try came to nothing: the entry is `state` again, due as before or at `due`. Whether it was there and not done.
+pub fn put_back(tx: &Tx<'_>, id: &str, state: State, due: Option<i64>, tries: &[Attempt]) -> Result<bool, Failure> {
     let update = "UPDATE entries SET state = ?2, due = coalesce(?3, due), lease = NULL, leased_until = NULL
         WHERE id = ?1 AND state <> 'done'";
-    Ok(tx.connection.execute(update, params![id, state.as_str(), due])? > 0)
+    let changed = tx.connection.execute(update, params![id, state.as_str(), due])? > 0;
+    if changed {
+        attempts::append(tx, id, tries)?;
+    }
+    Ok(changed)
 }
 
 /// The process `lease` is still there.
@@ -282,41 +294,54 @@ pub fn void_leases(tx: &Tx<'_>, own: &str, now: i64) -> Result<usize, Failure> {
 
 /// An entry was tried in vain. Whether it was there and not done.
 pub fn failed(tx: &Tx<'_>, id: &str, outcome: &Outcome, now: i64) -> Result<bool, Failure> {
-    let Outcome { state, retries, reason, due, attempts } = outcome;
+    let Outcome { state, retries, reason, due, tries } = outcome;
     let before: Option<u32> =
         tx.connection.query_row("SELECT retries FROM entries WHERE id = ?1", [id], |row| row.get(0)).optional()?;
-    let update = "UPDATE entries SET state = ?2, retries = ?3, reason = ?4, due = ?5, attempts = ?6, updated = ?7,
+    let update = "UPDATE entries SET state = ?2, retries = ?3, reason = ?4, due = ?5, updated = ?6,
         lease = NULL, leased_until = NULL WHERE id = ?1 AND state <> 'done'";
-    let changed = tx.connection.execute(update, params![id, state.as_str(), retries, reason, due, attempts, now])?;
+    let changed = tx.connection.execute(update, params![id, state.as_str(), retries, reason, due, now])?;
+    if changed > 0 {
+        attempts::append(tx, id, tries)?;
+    }
     if changed > 0 && before.is_some_and(|before| before < *retries) {
-        count_up(tx, "retried")?;
+        count_up(tx, "retried", 1)?;
     }
     if changed > 0 && *state == State::Dead {
-        count_up(tx, "failed")?;
+        count_up(tx, "failed", 1)?;
     }
     Ok(changed > 0)
 }
 
-/// An entry was answered; by a live request, where there is no answer to keep. Whether it was there and not done.
-pub fn done(tx: &Tx<'_>, id: &str, retries: u32, answer: Option<&Answer>, now: i64) -> Result<bool, Failure> {
-    let tried = "SELECT retries < ?2 FROM entries WHERE id = ?1";
-    let tried = tx.connection.query_row(tried, params![id, retries], |row| row.get(0)).optional()?.unwrap_or(false);
+/// An entry was answered by the last of these tries; to a live request, where there is no answer to keep. Whether it was
+/// there and not done.
+pub fn done(
+    tx: &Tx<'_>,
+    id: &str,
+    retries: u32,
+    tries: &[Attempt],
+    answer: Option<&Answer>,
+    now: i64,
+) -> Result<bool, Failure> {
+    let more = "SELECT retries < ?2 FROM entries WHERE id = ?1";
+    let more: bool = tx.connection.query_row(more, params![id, retries], |row| row.get(0)).optional()?.unwrap_or(false);
     let bytes = answer.map_or(0, |answer| answer.body.len() + answer.headers.len());
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     let update =
         "UPDATE entries SET state = 'done', retries = ?2, reason = ?3, updated = ?4, bytes = ?5, headers = x'',
         body = x'', lease = NULL, leased_until = NULL, status = ?6, answer_headers = ?7, answer = ?8
         WHERE id = ?1 AND state <> 'done'";
-    let reason = if answer.is_some() { "answered" } else { "answered to a re-send" };
+    let whom = if answer.is_some() { "answered" } else { "answered to a re-send" };
+    let reason = tries.last().map_or_else(|| whom.to_owned(), |last| format!("{whom} by {}", last.endpoint));
     let (status, headers, body) = match answer {
         Some(answer) => (Some(answer.status), Some(&answer.headers), Some(&answer.body)),
         None => (None, None, None),
     };
     let changed = tx.connection.execute(update, params![id, retries, reason, now, bytes, status, headers, body])? > 0;
     if changed {
-        count_up(tx, "succeeded")?;
-        if tried {
-            count_up(tx, "retried")?;
+        attempts::append(tx, id, tries)?;
+        count_up(tx, "succeeded", 1)?;
+        if more {
+            count_up(tx, "retried", 1)?;
         }
     }
     Ok(changed)
@@ -328,9 +353,10 @@ pub fn handed(tx: &Tx<'_>, id: &str, now: i64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A waiting or dead entry is due now, with all its retries before it. Whether there is one.
+/// A waiting or dead entry is due now, with all its retries before it; why it is there is as true as before. Whether there
+/// is one.
 pub fn retry(tx: &Tx<'_>, id: &str, now: i64) -> Result<bool, Failure> {
-    let update = "UPDATE entries SET state = 'waiting', retries = 0, due = ?2, updated = ?2, reason = 'retried by hand'
+    let update = "UPDATE entries SET state = 'waiting', retries = 0, due = ?2, updated = ?2
         WHERE id = ?1 AND state IN ('waiting', 'dead')";
     Ok(tx.connection.execute(update, params![id, now])? > 0)
 }
@@ -394,6 +420,7 @@ pub fn statistics(view: &View<'_>) -> Result<Statistics, Failure> {
             (name, value) if name == "retried" => statistics.figures.retried = value,
             (name, value) if name == "succeeded" => statistics.figures.succeeded = value,
             (name, value) if name == "failed" => statistics.figures.failed = value,
+            (name, value) if name == "refused" => statistics.figures.refused = value,
             _ => {}
         }
     }
@@ -415,9 +442,9 @@ pub fn statistics(view: &View<'_>) -> Result<Statistics, Failure> {
     Ok(statistics)
 }
 
-fn count_up(tx: &Tx<'_>, name: &str) -> Result<(), Failure> {
-    let upsert = "INSERT INTO entry_figures VALUES (?1, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1";
-    tx.connection.prepare(upsert)?.execute([name])?;
+fn count_up(tx: &Tx<'_>, name: &str, by: u64) -> Result<(), Failure> {
+    let upsert = "INSERT INTO entry_figures VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = value + ?2";
+    tx.connection.prepare(upsert)?.execute(params![name, i64::try_from(by).unwrap_or(i64::MAX)])?;
     Ok(())
 }
 
@@ -436,7 +463,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         model: row.get(10)?,
         stream: row.get(11)?,
         bytes: number(row, 12)?,
-        attempts: row.get(13)?,
+        attempts: attempts::read(&row.get::<_, String>(13)?),
         status: row.get(14)?,
         handed: row.get(15)?,
     })

@@ -26,6 +26,7 @@
 //! - The directory is 0700 and the files 0600; none of them may be a symbolic link. Freed pages are overwritten.
 //! - Callers keep secrets out: nothing here looks into what it is given.
 
+pub mod attempts;
 mod away;
 pub mod checks;
 mod copy;

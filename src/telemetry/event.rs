@@ -121,7 +121,7 @@ pub struct AttemptRecord {
     pub status: u16,
     /// What went wrong, without secrets; empty on success.
     pub detail: String,
-    /// How long it took until it was decided.
+    /// How long it took, from the end of the try before it or the acceptance of the request, until it was decided.
     pub took: Duration,
 }
 

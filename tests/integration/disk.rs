@@ -48,6 +48,18 @@ async fn until(proxy: &Proxy, id: &str, state: State) {
     .await;
 }
 
+/// Waits until so many refusals are counted on disk.
+async fn until_refused(proxy: &Proxy, count: u64) {
+    let mut reader = Reader::open(&proxy.state()).expect("the state is readable").expect("it is there");
+    let mut refused = move || reader.read(entries::statistics).expect("the state is readable").figures.refused;
+    in_time("refusals are counted", async {
+        while refused() != count {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
 async fn queue(proxy: &Proxy, session: &str) -> String {
     let answer = proxy.send(&Request::stream().session(session)).await;
     answer.header("qcc-queued").unwrap_or_else(|| panic!("it was to be queued: {answer:?}")).to_owned()
@@ -131,6 +143,7 @@ async fn a_first_start_on_a_full_disk_takes_it_and_its_lock_when_there_is_room()
     limit(&proxy, None);
     proxy.wait_log("state is on disk from now on").await;
     let id = queue(&proxy, "s").await;
+    until_refused(&proxy, 1).await;
     let proxy = proxy.killed_and_again().await;
     assert_eq!(kept(&proxy).into_iter().map(|entry| entry.id).collect::<Vec<_>>(), [id]);
     assert_eq!(proxy.again().await.err(), Some(Some(2)), "one proxy for one state");

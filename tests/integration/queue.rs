@@ -83,6 +83,8 @@ async fn what_failed_is_kept_tried_again_and_handed_to_the_re_send_once() {
         (&"end_turn".into(), Some("application/json"))
     );
     assert_eq!(upstream.count(), calls, "it was paid for once");
+    let (_, shown) = command(&proxy, &["show", &id]).await;
+    assert!(shown.contains("reason       answered by production/a\n") && shown.contains("production/a: success 200\n"));
     let again = proxy.send(&Request::stream().session("s")).await;
     assert_eq!(again.assert_served().header("qcc-queued-answer"), None, "handed out once");
     assert_eq!(upstream.count(), calls + 1);
@@ -111,8 +113,9 @@ async fn a_re_send_takes_a_waiting_entry_over_and_its_success_ends_it() {
     upstream.script(Reply::served);
     let calls = upstream.count();
     proxy.send(&Request::stream().session("s")).await.assert_served();
-    until(&proxy, &id, State::Done).await;
+    let done = until(&proxy, &id, State::Done).await;
     assert_eq!(upstream.count(), calls + 1);
+    assert_eq!((done.attempts.len(), &*done.reason), (calls + 1, "answered to a re-send by production/a"));
 }
 
 #[tokio::test]
@@ -353,6 +356,11 @@ async fn a_full_queue_refuses_and_says_so() {
         let refused = answers.iter().filter(|answer| answer.header("qcc-not-queued") == Some(why)).count();
         let kept = kept(&proxy).len();
         assert!(kept >= 2 && refused > 0 && kept + refused == 12, "{kept} {refused}");
+        let proxy = proxy.killed_and_again().await;
+        let line = format!("qcc_queue_refused_total {refused}");
+        assert!(proxy.metrics().await.lines().any(|found| found == line), "{line}: figures last");
+        let (_, text) = command(&proxy, &["status"]).await;
+        assert!(text.contains(&format!("refused      {refused}\n")), "{text}");
     }
 }
 
@@ -529,7 +537,8 @@ async fn a_state_that_cannot_be_written_refuses_and_the_proxy_goes_on() {
 
 #[tokio::test]
 async fn several_endpoints_are_tried_before_a_request_is_kept() {
-    let (one, two) = (Upstream::always(failing()).await, Upstream::always(failing()).await);
+    let late = failing().late(Duration::from_millis(50));
+    let (one, two) = (Upstream::always(failing()).await, Upstream::always(late).await);
     let more = format!("{QUEUE}\nstate: {{ dir: state }}");
     let profiles = [
         profile("production", "tier: primary", &[endpoint("a", &one.url(), "")]),
@@ -539,7 +548,29 @@ async fn several_endpoints_are_tried_before_a_request_is_kept() {
     let id = queued(&proxy.send(&Request::unary()).await);
     assert!(one.count() >= 1 && two.count() >= 1);
     two.script(Reply::served);
-    until(&proxy, &id, State::Done).await;
+    let attempts = until(&proxy, &id, State::Done).await.attempts;
+    let first = attempts.iter().find(|attempt| attempt.endpoint == "backup/b").expect("it was asked");
+    assert!(first.at >= attempts[0].at + 50, "each has a time of its own: {attempts:?}");
+    let (last, (_, text)) = (attempts.last().expect("some"), command(&proxy, &["show", &id, "--json"]).await);
+    assert_eq!((&*last.endpoint, &*last.outcome, last.status), ("backup/b", "success", 200));
+    let shown: serde_json::Value = serde_json::from_str(&text).expect("one document");
+    let at = shown["attempts"][0]["at"].as_str().expect("a time as any other");
+    assert!(at.starts_with("20") && at.ends_with('Z'), "{at}");
+}
+
+#[tokio::test]
+async fn a_try_whose_answer_breaks_off_is_kept_as_a_failure() {
+    let upstream = Upstream::always(failing()).await;
+    let proxy =
+        start("queue: { hold: 0s, strategy: fixed, base: 10m, max_delay: 10m, max_retries: 1 }", &upstream).await;
+    let id = queued(&proxy.send(&Request::stream().session("s")).await);
+    let begin = [messages::start(), messages::block_start(0), messages::delta(0, "hel")];
+    upstream.script(move |_| Reply::sse(begin.clone()).end(End::Reset));
+    assert_eq!(command(&proxy, &["retry", &id]).await.0, Some(0));
+    let dead = until(&proxy, &id, State::Dead).await;
+    let last = dead.attempts.last().expect("some");
+    assert_eq!((&*last.endpoint, &*last.outcome, last.status), ("production/a", "server", 200), "{dead:?}");
+    assert_eq!(last.detail, dead.reason);
 }
 
 /// Runs `qcc queue` with these words on the proxy's file.
@@ -581,9 +612,15 @@ async fn entries_are_shown_and_changed_by_hand_while_the_proxy_runs() {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
     }
     assert!(text.contains("\nqcc_queue_oldest_seconds ") && text.contains("\nqcc_queue_bytes "), "{text}");
-    upstream.script(Reply::served);
+    let (asked, gate) = (upstream.count(), Gate::closed());
+    let waiting = gate.clone();
+    upstream.script(move |seen| behind(seen, &waiting));
     let (code, text) = command(&proxy, &["retry", &id]).await;
     assert!(code == Some(0) && text.contains("is tried now"), "{text}");
+    upstream.wait_for(asked + 1).await;
+    let reason = until(&proxy, &id, State::Running).await.reason;
+    assert!(reason.starts_with("production/a: "), "why it waited is told on: {reason}");
+    gate.open();
     until(&proxy, &id, State::Done).await;
     let (code, text) = command(&proxy, &["retry-all"]).await;
     assert!(code == Some(0) && text.contains("nothing to try"), "nobody is asked: {text}");

@@ -23,7 +23,7 @@ async fn metrics(State(proxy): State<Arc<Proxy>>) -> impl IntoResponse {
         sums: proxy.meters.read(),
         line: proxy.queue.line.view(),
         kept: proxy.store.read(entries::statistics).await.ok(),
-        refused: proxy.queue.refused(),
+        refusals: proxy.queue.refusals(),
     };
     ([(CONTENT_TYPE, MEDIA_TYPE)], render(scrape))
 }

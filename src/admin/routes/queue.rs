@@ -40,15 +40,15 @@ struct Which {
 }
 
 async fn status(State(proxy): State<Arc<Proxy>>) -> Result<Json<QueueStatus>, ApiError> {
-    let kept = proxy.store.read(entries::statistics).await.map_err(failed)?;
+    let kept = QueueStatus::of(&proxy.store.read(entries::statistics).await.map_err(failed)?);
     let held = proxy.queue.line.view();
     let line = QueueLine {
         length: held.length,
         bytes: held.bytes,
         longest_wait_ms: u64::try_from(held.longest.as_millis()).unwrap_or(u64::MAX),
     };
-    let (refused, store) = (Some(proxy.queue.refused()), Some(super::status::state(&proxy.store)));
-    Ok(Json(QueueStatus { line: Some(line), refused, store, ..QueueStatus::of(&kept) }))
+    let (refused, store) = (kept.refused + proxy.queue.refusals(), Some(super::status::state(&proxy.store)));
+    Ok(Json(QueueStatus { line: Some(line), refused, store, ..kept }))
 }
 
 async fn list(State(proxy): State<Arc<Proxy>>, Params(which): Params<Which>) -> Result<Json<EntryList>, ApiError> {

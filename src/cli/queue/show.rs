@@ -3,19 +3,25 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::{ListArgs, Shape, ShowArgs};
-use crate::admin::view::{Entry, EntryList, QueueStatus, StoreStanding, StoreState, Time};
+use crate::admin::view::{Entry, EntryList, QueueStatus, StoreStanding, StoreState};
 use crate::cli::edit::Failure;
 use crate::cli::place::Place;
 use crate::cli::stdout;
-use crate::cli::table::table;
-use crate::cli::words::{ago, clean, clipped, until, when};
+use crate::cli::table::{room, table, wrapped};
+use crate::cli::words::{ago, clean, clipped, until, when, width};
 use crate::store::entries;
 
-/// Characters of a reason in the list, which is to fit 80 columns.
-const REASON: usize = 24;
+/// What the list tells of an entry.
+const HEAD: [&str; 6] = ["ID", "STATE", "RETRIES", "REASON", "ENQUEUED", "NEXT TRY"];
+/// Which of it is made to fit.
+const REASON: usize = 3;
+/// Columns that are left of an endpoint's name in it.
+const NAME: usize = 8;
+/// Before what is told of one entry.
+const INDENT: &str = "             ";
 
 /// What has happened, and what is there now.
 pub(super) fn status(place: &Place, shape: Shape) -> Result<ExitCode, Failure> {
@@ -28,7 +34,7 @@ pub(super) fn status(place: &Place, shape: Shape) -> Result<ExitCode, Failure> {
 }
 
 fn words(status: &QueueStatus) -> String {
-    let QueueStatus { enqueued, retried, succeeded, failed, size, bytes, by_state, .. } = status;
+    let QueueStatus { enqueued, retried, succeeded, failed, refused, size, bytes, by_state, .. } = status;
     let line = match &status.line {
         Some(line) if line.length == 0 => "nobody waits for an endpoint".to_owned(),
         Some(line) => format!("{} wait for an endpoint, for up to {} s", line.length, line.longest_wait_ms / 1000),
@@ -43,6 +49,7 @@ fn words(status: &QueueStatus) -> String {
     say("retried", retried);
     say("succeeded", succeeded);
     say("failed", failed);
+    say("refused", refused);
     say("size", &format!("{size} entries, {}", size_of(*bytes)));
     let counts = [
         ("waiting", by_state.waiting),
@@ -53,9 +60,6 @@ fn words(status: &QueueStatus) -> String {
     let counts: Vec<_> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
     say("by state", &counts.join(", "));
     say("in line", &line);
-    if let Some(refused) = status.refused.filter(|refused| *refused > 0) {
-        say("refused", &format!("{refused} since the proxy started"));
-    }
     if let Some(store) = &status.store {
         say("stored", &stored(store));
     }
@@ -99,13 +103,34 @@ fn rows(entries: &[Entry]) -> String {
             entry.id.clone(),
             entry.state.clone(),
             entry.retries.to_string(),
-            clipped(&entry.reason, REASON),
+            clean(&entry.reason),
             ago(entry.enqueued, now),
             entry.next_retry.map_or_else(|| "-".to_owned(), |at| until(at, now)),
         ]
     };
-    let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
-    table(&["ID", "STATE", "RETRIES", "REASON", "ENQUEUED", "NEXT RETRY"], &rows)
+    let mut rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+    let most = room(&HEAD, &rows, REASON);
+    for row in &mut rows {
+        row[REASON] = brief(&row[REASON], most);
+    }
+    table(&HEAD, &rows)
+}
+
+/// A reason of at most `most` columns: its endpoint's profile gives way first, then the endpoint's id, then the rest.
+fn brief(reason: &str, most: usize) -> String {
+    let fits = |text: &str| width(text) <= most;
+    let name = reason.split(' ').find(|word| word.contains('/'));
+    let Some((profile, _)) = name.and_then(|name| name.split_once('/')).filter(|_| !fits(reason)) else {
+        return clipped(reason, most);
+    };
+    let short = reason.replacen(&format!("{profile}/"), "", 1);
+    match short.split_once(": ").filter(|_| !fits(&short)) {
+        Some((id, why)) => {
+            let left = most.saturating_sub(width(why) + 2);
+            clipped(&format!("{}: {why}", clipped(id, left.max(NAME))), most)
+        }
+        None => clipped(&short, most),
+    }
 }
 
 /// One entry.
@@ -130,7 +155,7 @@ pub(super) fn one(place: &Place, args: &ShowArgs) -> Result<ExitCode, Failure> {
 fn details(entry: &Entry) -> String {
     let mut text = String::new();
     let mut say = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name:<12} {}", clean(value));
+        let _ = write!(text, "{name:<12} {}", wrapped(&clean(value), INDENT).trim_start());
     };
     let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     say("id", &entry.id);
@@ -152,9 +177,11 @@ fn details(entry: &Entry) -> String {
     };
     say("answer", &answer);
     for attempt in &entry.attempts {
-        let at = Time(SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(attempt.at).unwrap_or_default()));
         let status = if attempt.status == 0 { String::new() } else { format!(" {}", attempt.status) };
-        say("try", &format!("{} {}: {}{status} {}", when(at), attempt.endpoint, attempt.outcome, attempt.detail));
+        say(
+            "try",
+            &format!("{} {}: {}{status} {}", when(attempt.at), attempt.endpoint, attempt.outcome, attempt.detail),
+        );
     }
     text
 }
@@ -178,7 +205,10 @@ fn size_of(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::admin::view::{EntryAttempt, Time};
 
     fn entry() -> Entry {
         Entry {
@@ -203,10 +233,34 @@ mod tests {
     #[test]
     fn the_list_fits_80_columns_and_shows_no_control_characters() {
         let text = rows(&[entry()]);
-        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        assert!(!text.contains('\u{1b}') && text.contains("production/work: stat..."), "{text}");
+        assert!(text.lines().all(|line| width(line) <= 80), "{text}");
+        assert!(!text.contains('\u{1b}') && text.contains("  work: status 529  [31m and ..."), "{text}");
         assert!(text.contains("30h ago") && (text.contains("in 5m") || text.contains("in 4m")), "{text}");
         assert!(!details(&entry()).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn of_a_reason_the_endpoints_name_gives_way_first() {
+        assert_eq!(brief("production/work: status 529", 28), "production/work: status 529");
+        assert_eq!(brief("production/work: connection refused", 28), "work: connection refused");
+        assert_eq!(brief("production/a-long-endpoint: connection refused", 28), "a-lon...: connection refused");
+        assert_eq!(brief("answered to a re-send by production/work", 30), "answered to a re-send by work");
+        assert_eq!(brief("production/work: the stream ended in the middle", 28), "work: the stream ended in...");
+        assert_eq!(brief("the answer cannot be decoded or so", 28), "the answer cannot be deco...");
+    }
+
+    #[test]
+    fn an_entry_with_long_names_fits_80_columns_and_nothing_is_lost() {
+        let endpoint = format!("{}/{}", "p".repeat(63), "e".repeat(63));
+        let detail = "no answer within 60 s ".repeat(5);
+        let at = Time(SystemTime::UNIX_EPOCH);
+        let attempt = EntryAttempt { at, endpoint: endpoint.clone(), outcome: "local".to_owned(), status: 0, detail };
+        let entry = Entry { reason: format!("{endpoint}: x"), attempts: vec![attempt], ..entry() };
+        let whole: String = details(&entry).split_whitespace().collect();
+        assert_eq!(whole.matches(&endpoint).count(), 2, "{whole}");
+        for text in [details(&entry), rows(&[entry])] {
+            assert!(text.lines().all(|line| width(line) <= 80), "{text}");
+        }
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use super::Failure;
 use crate::store::Store;
+use crate::store::attempts::Attempt;
 use crate::store::entries::{
     self, Added, Answer, Bounds, Entry, Figures, Outcome, Request, State, Statistics, add, answer, clear, done, expire,
-    failed, get, handed, lease, list, remove, retry, statistics, void_leases,
+    failed, get, handed, lease, list, put_back, remove, retry, statistics, void_leases,
 };
 
 const ROOM: Bounds = Bounds { entries: 3, bytes: 1000 };
@@ -24,10 +25,15 @@ fn entry(id: &str, bytes: u64) -> Entry {
         model: Some("m".to_owned()),
         stream: true,
         bytes,
-        attempts: "[]".to_owned(),
+        attempts: vec![attempt("a")],
         status: None,
         handed: false,
     }
+}
+
+fn attempt(id: &str) -> Attempt {
+    let endpoint = format!("p/{id}");
+    Attempt { at: 5, endpoint, outcome: "server".to_owned(), status: 500, detail: "x".to_owned() }
 }
 
 fn request() -> Request {
@@ -43,6 +49,10 @@ fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open(dir.path()).expect("opens");
     (dir, store)
+}
+
+async fn found(store: &Store, id: &'static str) -> Entry {
+    store.read(|view| get(view, id)).await.expect("is readable").expect("is there")
 }
 
 async fn states(store: &Store) -> Statistics {
@@ -62,7 +72,8 @@ async fn an_entry_comes_back_as_it_was_and_bounds_hold() {
     assert!(keep(&store, "a", 0).await.is_ok_and(|added| added == Added::FullOfEntries));
     let listed = store.read(|view| list(view, Some(State::Waiting), 2)).await.expect("is readable");
     assert_eq!(listed.len(), 2);
-    assert_eq!(states(&store).await.bytes, 1000);
+    let states = states(&store).await;
+    assert_eq!((states.bytes, states.figures.enqueued, states.figures.refused), (1000, 3, 3));
 }
 
 #[tokio::test]
@@ -72,7 +83,7 @@ async fn a_life_is_counted_and_an_answer_takes_the_place_of_its_request() {
         keep(&store, id, 100).await.expect("there is room");
     }
     let outcome =
-        |state, retries| Outcome { state, retries, reason: "y".to_owned(), due: 30, attempts: "[1]".to_owned() };
+        |state, retries| Outcome { state, retries, reason: "y".to_owned(), due: 30, tries: vec![attempt("b")] };
     store.write(|tx| lease(tx, "answered", "me", 99)).await.expect("is written");
     assert_eq!(states(&store).await.by_state, [2, 1, 0, 0]);
     assert_eq!(store.write(|tx| void_leases(tx, "other", 5)).await, Ok(1));
@@ -82,16 +93,20 @@ async fn a_life_is_counted_and_an_answer_takes_the_place_of_its_request() {
     store.write(move |tx| failed(tx, "given up", &dead, 40)).await.expect("is written");
     let kept = Answer { status: 200, headers: b"h: v\r\n".to_vec(), body: vec![1; 50] };
     let expected = kept.clone();
-    assert_eq!(store.write(move |tx| done(tx, "answered", 2, Some(&kept), 50)).await, Ok(true));
-    assert_eq!(store.write(|tx| done(tx, "answered", 2, None, 50)).await, Ok(false), "once");
-    assert_eq!(store.write(|tx| done(tx, "live", 0, None, 50)).await, Ok(true));
+    assert_eq!(store.write(move |tx| done(tx, "answered", 2, &[attempt("c")], Some(&kept), 50)).await, Ok(true));
+    assert_eq!(store.write(|tx| done(tx, "answered", 2, &[attempt("d")], None, 50)).await, Ok(false), "once");
+    assert_eq!(store.write(|tx| done(tx, "live", 0, &[attempt("e")], None, 50)).await, Ok(true));
     store.write(|tx| handed(tx, "answered", 60)).await.expect("is written");
     let statistics = states(&store).await;
-    assert_eq!(statistics.figures, Figures { enqueued: 3, retried: 3, succeeded: 2, failed: 1 });
+    assert_eq!(statistics.figures, Figures { enqueued: 3, retried: 3, succeeded: 2, failed: 1, refused: 0 });
     assert_eq!((statistics.by_state, statistics.bytes, statistics.updated), ([0, 0, 2, 1], 156, Some(60)));
     assert_eq!(store.read(|view| answer(view, "answered")).await, Ok(Some(expected)));
     assert_eq!(store.read(|view| entries::request(view, "answered")).await, Ok(None));
-    assert!(store.read(|view| get(view, "answered")).await.is_ok_and(|entry| entry.is_some_and(|entry| entry.handed)));
+    let answered = found(&store, "answered").await;
+    assert!(answered.handed);
+    assert_eq!(answered.attempts, ["a", "b", "c"].map(attempt), "every try, and what came too late is none");
+    let whom = [answered.reason, found(&store, "live").await.reason];
+    assert_eq!(whom, ["answered by p/c", "answered to a re-send by p/e"]);
 }
 
 #[tokio::test]
@@ -100,12 +115,16 @@ async fn by_hand_and_by_age_entries_go_or_come_back() {
     for id in ["a", "b", "c"] {
         keep(&store, id, 1).await.expect("there is room");
     }
-    let dead = Outcome { state: State::Dead, retries: 5, reason: "y".to_owned(), due: 0, attempts: "[]".to_owned() };
+    let dead = Outcome { state: State::Dead, retries: 5, reason: "y".to_owned(), due: 0, tries: Vec::new() };
     store.write(move |tx| failed(tx, "a", &dead, 100)).await.expect("is written");
-    store.write(|tx| done(tx, "b", 1, None, 200)).await.expect("is written");
+    store.write(|tx| done(tx, "b", 1, &[], None, 200)).await.expect("is written");
     assert_eq!(store.write(|tx| retry(tx, "b", 300)).await, Ok(false), "it is done");
     assert_eq!(store.write(|tx| expire(tx, 150)).await, Ok(vec!["a".to_owned()]), "what waits never expires");
+    assert_eq!(store.write(|tx| put_back(tx, "c", State::Dead, None, &[attempt("b")])).await, Ok(true));
     assert_eq!(store.write(|tx| retry(tx, "c", 300)).await, Ok(true));
+    let by_hand = found(&store, "c").await;
+    assert_eq!((by_hand.state, by_hand.due, &*by_hand.reason), (State::Waiting, 300, "x"), "why it is there stays");
+    assert_eq!(by_hand.attempts, ["a", "b"].map(attempt));
     assert_eq!(store.write(|tx| clear(tx, Some(State::Done))).await, Ok(1));
     assert_eq!(store.write(|tx| remove(tx, "b")).await, Ok(false));
     assert_eq!(store.write(|tx| clear(tx, None)).await, Ok(1));
