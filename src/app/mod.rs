@@ -16,6 +16,7 @@ pub mod search;
 mod signal;
 mod supervisor;
 mod upkeep;
+mod wired;
 mod worker;
 
 use std::net::SocketAddr;
@@ -84,7 +85,7 @@ pub fn start(options: Options) -> Result<Running, StartError> {
     let thread = thread.map_err(StartError::Thread)?;
     match started.recv() {
         Ok(Ok(wired)) => {
-            let background::Wired { addresses, tls, events, cell, lock } = wired;
+            let wired::Wired { addresses, tls, events, cell, lock } = wired;
             Ok(Running { addresses, tls, events, cell, phase, thread: Some(thread), lock })
         }
         Ok(Err(error)) => Err(error),
