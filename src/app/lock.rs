@@ -210,7 +210,7 @@ mod tests {
 
     /// An instance whose state is in `dir`.
     fn instance(dir: &Path) -> Instance {
-        Instance::of(Path::new("/work/qcc.yaml"), Some(&dir.join("state")), &|_| None, 1000)
+        Instance::of(Path::new("/srv/qcc.yaml"), Some(&dir.join("state")), &|_| None, 1000)
     }
 
     #[test]

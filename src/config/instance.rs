@@ -108,23 +108,23 @@ mod tests {
 
     fn instance(state_dir: Option<&str>, variables: &[(&str, &str)]) -> Instance {
         let env = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
-        Instance::of(Path::new("/work/qcc.yaml"), state_dir.map(Path::new), &env, 1000)
+        Instance::of(Path::new("/srv/qcc.yaml"), state_dir.map(Path::new), &env, 1000)
     }
 
     #[test]
     fn state_is_where_the_file_says_then_the_variable_then_the_home() {
-        let id = instance_id(Path::new("/work/qcc.yaml"));
+        let id = instance_id(Path::new("/srv/qcc.yaml"));
         let home = ("HOME", "/home/u");
         assert_eq!(instance(None, &[home]).state, Path::new("/home/u/.local/state/qcc").join(&id));
         let xdg = ("XDG_STATE_HOME", "/xdg");
         assert_eq!(instance(None, &[home, xdg]).state, Path::new("/xdg/qcc").join(&id));
         assert_eq!(instance(None, &[("QCC_STATE_DIR", "/state"), xdg]).state, Path::new("/state"));
-        assert_eq!(instance(Some("kept"), &[("QCC_STATE_DIR", "/state")]).state, Path::new("/work/kept"));
+        assert_eq!(instance(Some("kept"), &[("QCC_STATE_DIR", "/state")]).state, Path::new("/srv/kept"));
     }
 
     #[test]
     fn the_socket_has_a_short_path() {
-        let id = instance_id(Path::new("/work/qcc.yaml"));
+        let id = instance_id(Path::new("/srv/qcc.yaml"));
         let run = ("XDG_RUNTIME_DIR", "/run/user/1000");
         assert_eq!(instance(None, &[run]).socket, Path::new("/run/user/1000/qcc").join(format!("{id}.sock")));
         let short = Path::new("/tmp/qcc-1000").join(format!("{id}.sock"));
@@ -136,10 +136,10 @@ mod tests {
 
     #[test]
     fn a_proxy_may_be_where_another_file_or_environment_wanted_it() {
-        let id = instance_id(Path::new("/work/qcc.yaml"));
+        let id = instance_id(Path::new("/srv/qcc.yaml"));
         let variables = [("QCC_STATE_DIR", "/state"), ("XDG_STATE_HOME", "/xdg"), ("HOME", "/home/u")];
         let env = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
-        let now = Instance::of(Path::new("/work/qcc.yaml"), Some(Path::new("kept")), &env, 1000);
+        let now = Instance::of(Path::new("/srv/qcc.yaml"), Some(Path::new("kept")), &env, 1000);
         let Elsewhere { states, sockets } = now.elsewhere_of(&env, 1000);
         let home = Path::new("/home/u/.local/state/qcc").join(&id);
         assert_eq!(states, [Path::new("/state"), &Path::new("/xdg/qcc").join(&id), &home]);

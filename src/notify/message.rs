@@ -114,7 +114,7 @@ mod tests {
     use crate::telemetry::redact::register;
 
     fn body(event: &Event) -> String {
-        let message = Message::of(event, Path::new("/work/qcc.yaml"), UNIX_EPOCH).expect("it is told");
+        let message = Message::of(event, Path::new("/srv/qcc.yaml"), UNIX_EPOCH).expect("it is told");
         String::from_utf8(message.body.to_vec()).expect("JSON is text")
     }
 
@@ -131,13 +131,13 @@ mod tests {
             Event::QueueDead { id: "q1".to_owned(), reason: "5 retries".to_owned() },
         ];
         insta::assert_snapshot!(all.iter().map(body).collect::<Vec<_>>().join("\n"), @r##"
-        {"event":"switch","time":"1970-01-01T00:00:00Z","file":"/work/qcc.yaml","text":"qcc: a -> b (failover): 3 failures","from":"a","to":"b","cause":"failover","reason":"3 failures"}
-        {"event":"ejection","time":"1970-01-01T00:00:00Z","file":"/work/qcc.yaml","text":"qcc: production/work is out for 30 s: 5xx","endpoint":"production/work","reason":"5xx","seconds":30}
-        {"event":"dead_key","time":"1970-01-01T00:00:00Z","file":"/work/qcc.yaml","text":"qcc: the key of production/work was refused: 401","endpoint":"production/work","reason":"401"}
-        {"event":"recovery","time":"1970-01-01T00:00:00Z","file":"/work/qcc.yaml","text":"qcc: production/work is back","endpoint":"production/work"}
-        {"event":"rejected_reload","time":"1970-01-01T00:00:00Z","file":"/work/qcc.yaml","text":"qcc: a saved file was rejected (1 error); the running one stays","errors":1,"report":"error: x"}
-        {"event":"queue_done","time":"1970-01-01T00:00:00Z","file":"/work/qcc.yaml","text":"qcc: q1 was answered","id":"q1"}
-        {"event":"queue_dead","time":"1970-01-01T00:00:00Z","file":"/work/qcc.yaml","text":"qcc: q1 was given up: 5 retries","id":"q1","reason":"5 retries"}
+        {"event":"switch","time":"1970-01-01T00:00:00Z","file":"/srv/qcc.yaml","text":"qcc: a -> b (failover): 3 failures","from":"a","to":"b","cause":"failover","reason":"3 failures"}
+        {"event":"ejection","time":"1970-01-01T00:00:00Z","file":"/srv/qcc.yaml","text":"qcc: production/work is out for 30 s: 5xx","endpoint":"production/work","reason":"5xx","seconds":30}
+        {"event":"dead_key","time":"1970-01-01T00:00:00Z","file":"/srv/qcc.yaml","text":"qcc: the key of production/work was refused: 401","endpoint":"production/work","reason":"401"}
+        {"event":"recovery","time":"1970-01-01T00:00:00Z","file":"/srv/qcc.yaml","text":"qcc: production/work is back","endpoint":"production/work"}
+        {"event":"rejected_reload","time":"1970-01-01T00:00:00Z","file":"/srv/qcc.yaml","text":"qcc: a saved file was rejected (1 error); the running one stays","errors":1,"report":"error: x"}
+        {"event":"queue_done","time":"1970-01-01T00:00:00Z","file":"/srv/qcc.yaml","text":"qcc: q1 was answered","id":"q1"}
+        {"event":"queue_dead","time":"1970-01-01T00:00:00Z","file":"/srv/qcc.yaml","text":"qcc: q1 was given up: 5 retries","id":"q1","reason":"5 retries"}
         "##);
     }
 
