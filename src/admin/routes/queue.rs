@@ -12,7 +12,7 @@ use super::table::Table;
 use crate::admin::Proxy;
 use crate::admin::error::ApiError;
 use crate::admin::extract::{Body, Params};
-use crate::admin::view::{EntryCount, EntryList, EntryName, EntryRetry, EntryState, QueueLine, QueueStatus};
+use crate::admin::view::queue::{EntryCount, EntryList, EntryName, EntryRetry, EntryState, QueueLine, QueueStatus};
 use crate::store::entries::{self, State as Standing};
 use crate::store::{Failure, View};
 use crate::time::Moment;

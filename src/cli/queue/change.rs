@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{ClearArgs, NameArgs, Shape, SureArgs};
 use crate::admin::client::ClientError;
-use crate::admin::view::{EntryCount, EntryName, EntryRetry, EntryState};
+use crate::admin::view::queue::{EntryCount, EntryName, EntryRetry, EntryState};
 use crate::cli::edit::Failure;
 use crate::cli::place::{Place, refused};
 use crate::cli::{prompt, stdout};

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use super::{ListArgs, Shape, ShowArgs};
-use crate::admin::view::{Entry, EntryList, QueueStatus, StoreStanding, StoreState};
+use crate::admin::view::queue::{Entry, EntryList, QueueStatus};
+use crate::admin::view::{StoreStanding, StoreState};
 use crate::cli::edit::Failure;
 use crate::cli::place::Place;
 use crate::cli::stdout;
@@ -208,7 +209,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::admin::view::{EntryAttempt, Time};
+    use crate::admin::view::Time;
+    use crate::admin::view::queue::EntryAttempt;
 
     fn entry() -> Entry {
         Entry {

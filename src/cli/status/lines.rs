@@ -3,7 +3,8 @@
 use std::fmt::{Display, Write as _};
 use std::time::SystemTime;
 
-use crate::admin::view::{Phase, QueueStatus, Reload, Status, StoreStanding, StoreState};
+use crate::admin::view::queue::QueueStatus;
+use crate::admin::view::{Phase, Reload, Status, StoreStanding, StoreState};
 use crate::cli::table::wrapped;
 use crate::cli::words::{ago, clean, short};
 

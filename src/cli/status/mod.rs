@@ -21,7 +21,8 @@ use super::table::{Noted, fitted_with_notes, table_with_notes};
 use super::words::{ago, until};
 use crate::admin::view::failover::Failover;
 use crate::admin::view::health::{EndpointHealth, Health};
-use crate::admin::view::{Endpoint, Profile, QueueStatus};
+use crate::admin::view::queue::QueueStatus;
+use crate::admin::view::{Endpoint, Profile};
 use crate::store::entries;
 
 /// What can be typed after `qcc status`.
