@@ -27,9 +27,9 @@ use self::layer::Surroundings;
 use self::plan::Plan;
 use self::starter::SCHEMA;
 use super::files;
+use crate::config::secret::PLACEHOLDER;
 use crate::config::{Secret, Severity, load_bytes, schema};
 use crate::import::Names;
-use crate::import::claude::PLACEHOLDER;
 
 /// The variable that a new file refers to when nothing else is taken over.
 const USUAL: &str = "ANTHROPIC_API_KEY";

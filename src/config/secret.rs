@@ -18,6 +18,8 @@ use super::units::Dur;
 
 /// What stands in the place of a secret wherever one would be shown.
 pub const REDACTED: &str = "[redacted]";
+/// What clients of qcc send in the place of a key. Where a variable holds it, the key is elsewhere.
+pub const PLACEHOLDER: &str = "proxy-managed";
 
 /// A secret text: a key or a token. Cheap to clone; all clones share one buffer that is wiped with the last.
 #[derive(Clone, PartialEq, Eq)]

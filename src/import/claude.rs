@@ -9,9 +9,7 @@ use super::brought::{Brought, Endpoint, Left, Profile};
 use super::fields::put;
 use super::key::{self, Key};
 use crate::config::model::Auth;
-
-/// What clients of qcc send in the place of a key.
-pub const PLACEHOLDER: &str = "proxy-managed";
+use crate::config::secret::PLACEHOLDER;
 
 /// Variables that say how requests are sent, and have no place in a `qcc.yaml`, with what to do about them.
 const ELSEWHERE: [(&str, &str); 7] = [

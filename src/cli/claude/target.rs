@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use super::shell;
 use crate::cli::edit::{Failure, Sheet};
 use crate::config::model::{Auth, EndpointFields, ProfileSpec};
+pub(super) use crate::config::secret::PLACEHOLDER;
 use crate::config::server::Server;
 use crate::config::{Config, SecretSpec};
-pub(super) use crate::import::claude::PLACEHOLDER;
 
 /// An address and a credential.
 #[derive(Debug, PartialEq)]

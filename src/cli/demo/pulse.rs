@@ -12,6 +12,8 @@ use hyper_util::rt::TokioExecutor;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::config::secret::PLACEHOLDER;
+
 /// Time between two requests.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -64,7 +66,7 @@ fn request(address: SocketAddr, number: u32) -> http::Result<Request<Full<Bytes>
     Request::post(format!("http://{address}/v1/messages"))
         .header("content-type", "application/json")
         .header("anthropic-version", "2023-06-01")
-        .header("x-api-key", "proxy-managed")
+        .header("x-api-key", PLACEHOLDER)
         .header("user-agent", "qcc-demo")
         .header("x-claude-code-session-id", format!("demo-{number}"))
         .body(Full::new(Bytes::from(body.to_string())))

@@ -99,7 +99,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::import::claude::PLACEHOLDER;
+    use crate::config::secret::PLACEHOLDER;
 
     /// Looks around in a project and a home with these settings, and these variables.
     fn look_at(project: &str, user: &str, env: &[(&str, &str)]) -> Found {

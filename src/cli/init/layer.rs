@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::config::secret::PLACEHOLDER;
 use crate::import::address::is_qcc;
-use crate::import::claude::{self, PLACEHOLDER};
+use crate::import::claude;
 
 /// More than any settings file has.
 const SETTINGS_CAP: u64 = 1 << 20;

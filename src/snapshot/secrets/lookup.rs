@@ -11,15 +11,13 @@ use super::dotenv::Dotenv;
 use super::reference::{self, Use};
 use super::resolved::{Answer, Resolved};
 use super::unresolved::{Failure, Fault, Unresolved};
+use crate::config::secret::PLACEHOLDER;
 use crate::config::units::Size;
 use crate::config::{Config, Secret, SecretSpec};
 use crate::snapshot::read;
 
 /// The largest file with a secret or certificates; the system's whole collection has about 256 KiB.
 const CAP: Size = Size::mib(1);
-/// What clients of the proxy are told to send; where it stands in a shell's environment, the key is elsewhere.
-const PLACEHOLDER: &str = "proxy-managed";
-
 /// Where references are looked up.
 #[derive(Clone)]
 pub(super) struct Place {
