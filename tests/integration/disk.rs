@@ -3,8 +3,7 @@
 
 use std::process::Stdio;
 
-use qcc::store::Reader;
-use qcc::store::entries::{self, Entry, State};
+use qcc::store::entries::State;
 use rustix::process::{Resource, Rlimit, prlimit};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -31,33 +30,6 @@ fn limit(proxy: &Proxy, bytes: Option<u64>) {
 
 async fn until_metric(proxy: &Proxy, line: &str) {
     in_time(line, async { while !proxy.metrics().await.lines().any(|found| found == line) {} }).await;
-}
-
-fn kept(proxy: &Proxy) -> Vec<Entry> {
-    let mut reader = Reader::open(&proxy.state()).expect("the state is readable").expect("it is there");
-    reader.read(|view| entries::list(view, None, u32::MAX)).expect("the state is readable")
-}
-
-async fn until(proxy: &Proxy, id: &str, state: State) {
-    let there = || kept(proxy).iter().any(|entry| entry.id == id && entry.state == state);
-    in_time(&format!("{id} {state}"), async {
-        while !there() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-}
-
-/// Waits until so many refusals are counted on disk.
-async fn until_refused(proxy: &Proxy, count: u64) {
-    let mut reader = Reader::open(&proxy.state()).expect("the state is readable").expect("it is there");
-    let mut refused = move || reader.read(entries::statistics).expect("the state is readable").figures.refused;
-    in_time("refusals are counted", async {
-        while refused() != count {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
 }
 
 async fn queue(proxy: &Proxy, session: &str) -> String {
@@ -100,12 +72,12 @@ async fn a_disk_that_takes_no_more_refuses_and_is_used_again_when_it_does() {
     // Paid for while that could not be written: it is made up for.
     proxy.send(&Request::stream().session("s")).await.assert_served();
     let calls = upstream.count();
-    assert_eq!(kept(&proxy)[0].id, id);
+    assert_eq!(proxy.entries()[0].id, id);
     limit(&proxy, None);
     until_metric(&proxy, "qcc_state_durable 1").await;
-    until(&proxy, &id, State::Done).await;
+    proxy.wait_entry(&id, State::Done).await;
     let proxy = proxy.killed_and_again().await;
-    assert_eq!((kept(&proxy).len(), upstream.count()), (1, calls), "nothing is paid for again");
+    assert_eq!((proxy.entries().len(), upstream.count()), (1, calls), "nothing is paid for again");
     upstream.script(|_| Reply::error(500, "api_error", "x"));
     queue(&proxy, "again").await;
 }
@@ -126,11 +98,11 @@ async fn a_start_on_a_full_disk_shows_what_is_there_and_takes_the_disk_back() {
     proxy.wait_log("state is on disk from now on").await;
     until_metric(&proxy, "qcc_state_durable 1").await;
     let second = queue(&proxy, "t").await;
-    assert_eq!(kept(&proxy).len(), 2);
+    assert_eq!(proxy.entries().len(), 2);
     upstream.script(Reply::served);
     for id in [id, second] {
         assert_eq!(proxy.run(&["-c", "qcc.yaml", "queue", "retry", &id]).await.0, Some(0));
-        until(&proxy, &id, State::Done).await;
+        proxy.wait_entry(&id, State::Done).await;
     }
 }
 
@@ -143,9 +115,9 @@ async fn a_first_start_on_a_full_disk_takes_it_and_its_lock_when_there_is_room()
     limit(&proxy, None);
     proxy.wait_log("state is on disk from now on").await;
     let id = queue(&proxy, "s").await;
-    until_refused(&proxy, 1).await;
+    proxy.wait_refused(1).await;
     let proxy = proxy.killed_and_again().await;
-    assert_eq!(kept(&proxy).into_iter().map(|entry| entry.id).collect::<Vec<_>>(), [id]);
+    assert_eq!(proxy.entries().into_iter().map(|entry| entry.id).collect::<Vec<_>>(), [id]);
     assert_eq!(proxy.again().await.err(), Some(Some(2)), "one proxy for one state");
 }
 
@@ -184,6 +156,6 @@ async fn a_sync_that_fails_ends_writing_and_loses_nothing() {
     let answer = proxy.send(&Request::stream().session("later")).await;
     assert_eq!(answer.header("qcc-not-queued"), Some("storage-failed"), "a later sync proves nothing");
     let proxy = proxy.killed_and_again().await;
-    assert!(kept(&proxy).iter().any(|entry| entry.id == id), "what was acknowledged is there");
+    assert!(proxy.entries().iter().any(|entry| entry.id == id), "what was acknowledged is there");
     queue(&proxy, "again").await;
 }

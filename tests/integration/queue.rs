@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use qcc::store::Reader;
-use qcc::store::entries::{self, Entry, State};
+use qcc::store::entries::{self, State};
 
 use crate::support::client::read_until;
 use crate::support::config::{CANARY, endpoint, in_order, with};
@@ -30,27 +30,6 @@ fn failing() -> Reply {
     Reply::error(500, "api_error", "x")
 }
 
-/// The entries as they are on disk.
-fn kept(proxy: &Proxy) -> Vec<Entry> {
-    let reader = Reader::open(&proxy.state()).expect("the state is readable");
-    reader.map_or_else(Vec::new, |mut reader| {
-        reader.read(|view| entries::list(view, None, u32::MAX)).expect("the state is readable")
-    })
-}
-
-/// Waits until the state of entry `id` is `state`.
-async fn until(proxy: &Proxy, id: &str, state: State) -> Entry {
-    let look = async {
-        loop {
-            if let Some(entry) = kept(proxy).into_iter().find(|entry| entry.id == id && entry.state == state) {
-                return entry;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    in_time(&format!("{id} {state}"), look).await
-}
-
 /// Asserts that the request was kept, and gives its name.
 #[track_caller]
 fn queued(answer: &Answer) -> String {
@@ -65,9 +44,9 @@ async fn what_failed_is_kept_tried_again_and_handed_to_the_re_send_once() {
     let upstream = Upstream::always(failing()).await;
     let proxy = start(QUEUE, &upstream).await;
     let id = queued(&proxy.send(&Request::stream().session("s")).await);
-    assert_eq!(kept(&proxy).len(), 1, "it is on disk before the client is told");
+    assert_eq!(proxy.entries().len(), 1, "it is on disk before the client is told");
     upstream.script(Reply::served);
-    until(&proxy, &id, State::Done).await;
+    proxy.wait_entry(&id, State::Done).await;
     let calls = upstream.count();
     // The client's own fallback: without streaming, with another `max_tokens`.
     let body = format!(
@@ -96,7 +75,7 @@ async fn a_kept_message_is_told_in_events_where_a_stream_is_asked_for() {
     let proxy = start(QUEUE, &upstream).await;
     let id = queued(&proxy.send(&Request::unary().session("s")).await);
     upstream.script(Reply::served);
-    until(&proxy, &id, State::Done).await;
+    proxy.wait_entry(&id, State::Done).await;
     let answer = proxy.send(&Request::stream().session("s")).await;
     assert_eq!(answer.assert_served().header("qcc-queued-answer"), Some(&*id));
     assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream")), "{answer:?}");
@@ -109,11 +88,11 @@ async fn a_re_send_takes_a_waiting_entry_over_and_its_success_ends_it() {
     let proxy = start("queue: { hold: 0s, strategy: fixed, base: 10m, max_delay: 10m }", &upstream).await;
     let id = queued(&proxy.send(&Request::stream().session("s")).await);
     let again = queued(&proxy.send(&Request::unary().session("s")).await);
-    assert_eq!((again, kept(&proxy).len()), (id.clone(), 1), "the same entry, not a second one");
+    assert_eq!((again, proxy.entries().len()), (id.clone(), 1), "the same entry, not a second one");
     upstream.script(Reply::served);
     let calls = upstream.count();
     proxy.send(&Request::stream().session("s")).await.assert_served();
-    let done = until(&proxy, &id, State::Done).await;
+    let done = proxy.wait_entry(&id, State::Done).await;
     assert_eq!(upstream.count(), calls + 1);
     assert_eq!((done.attempts.len(), &*done.reason), (calls + 1, "answered to a re-send by production/a"));
 }
@@ -194,7 +173,7 @@ async fn re_sends_that_overlap_are_one_call_and_all_are_answered() {
     let mut asked = Asked::new();
     ask(&proxy, &mut asked, std::slice::from_ref(&stream), 1).await;
     upstream.wait_for(calls + 1).await;
-    until(&proxy, &id, State::Running).await;
+    proxy.wait_entry(&id, State::Running).await;
     ask(&proxy, &mut asked, &[stream.clone(), unary.clone(), stream, unary], 5).await;
     gate.open();
     let answers = asked.join_all().await;
@@ -203,7 +182,7 @@ async fn re_sends_that_overlap_are_one_call_and_all_are_answered() {
     for answer in answers {
         assert!(answer.assert_served().text().contains("hello"), "{answer:?}");
     }
-    until(&proxy, &id, State::Done).await;
+    proxy.wait_entry(&id, State::Done).await;
     let again = proxy.send(&Request::stream().session("s")).await;
     assert_eq!(again.assert_served().header("qcc-queued-answer"), None, "handed out to all who waited, once");
 }
@@ -270,14 +249,14 @@ async fn the_last_who_waits_leaves_and_the_call_is_cancelled() {
     let mut asked = Asked::new();
     ask(&proxy, &mut asked, &[Request::stream().session("s"), Request::unary().session("s")], 2).await;
     upstream.wait_for(calls + 1).await;
-    until(&proxy, &id, State::Running).await;
+    proxy.wait_entry(&id, State::Running).await;
     asked.shutdown().await;
     upstream.wait_left(calls).await;
-    let entry = until(&proxy, &id, State::Waiting).await;
+    let entry = proxy.wait_entry(&id, State::Waiting).await;
     assert_eq!((entry.retries, upstream.count()), (0, calls + 1), "it stands where it stood");
     upstream.script(Reply::served);
     proxy.send(&Request::stream().session("s")).await.assert_served();
-    until(&proxy, &id, State::Done).await;
+    proxy.wait_entry(&id, State::Done).await;
 }
 
 #[tokio::test]
@@ -298,7 +277,7 @@ async fn a_re_send_that_breaks_off_leaves_the_entry_for_the_next() {
     for answer in asked.join_all().await {
         answer.assert_served();
     }
-    until(&proxy, &id, State::Done).await;
+    proxy.wait_entry(&id, State::Done).await;
     assert_eq!(upstream.count(), calls + 2);
 }
 
@@ -314,7 +293,7 @@ async fn re_sends_that_wait_for_one_that_fails_are_told_of_the_same_entry() {
     for answer in asked.join_all().await {
         assert_eq!(queued(&answer), id);
     }
-    assert_eq!((upstream.count(), kept(&proxy).len()), (2 * calls, 1), "one try for all, one entry");
+    assert_eq!((upstream.count(), proxy.entries().len()), (2 * calls, 1), "one try for all, one entry");
 }
 
 #[tokio::test]
@@ -327,7 +306,7 @@ async fn a_re_send_whose_entry_was_taken_out_meanwhile_is_kept_anew() {
     assert_eq!(command(&proxy, &["remove", &id]).await.0, Some(0));
     gate.open();
     let told = queued(&asked.join_next().await.expect("it was asked").expect("no panic"));
-    assert_eq!(kept(&proxy).iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), [&*told]);
+    assert_eq!(proxy.entries().iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(), [&*told]);
     assert_ne!(told, id);
 }
 
@@ -336,14 +315,14 @@ async fn an_entry_is_given_up_after_its_retries_and_a_re_send_revives_it() {
     let upstream = Upstream::always(failing()).await;
     let proxy = start("queue: { hold: 0s, strategy: immediate, max_retries: 2 }", &upstream).await;
     let id = queued(&proxy.send(&Request::stream().session("s")).await);
-    let dead = until(&proxy, &id, State::Dead).await;
+    let dead = proxy.wait_entry(&id, State::Dead).await;
     assert_eq!(dead.retries, 2);
     assert!(proxy.wait_log("queue_dead").await.contains(&id));
     assert_eq!(queued(&proxy.send(&Request::stream().session("s")).await), id);
-    until(&proxy, &id, State::Dead).await;
+    proxy.wait_entry(&id, State::Dead).await;
     upstream.script(Reply::served);
     proxy.send(&Request::stream().session("s")).await.assert_served();
-    until(&proxy, &id, State::Done).await;
+    proxy.wait_entry(&id, State::Done).await;
 }
 
 #[tokio::test]
@@ -354,7 +333,7 @@ async fn a_full_queue_refuses_and_says_so() {
         let proxy = start(&format!("queue: {{ {slow}, {bound} }}"), &upstream).await;
         let answers = proxy.send_times(12, &Request::stream()).await;
         let refused = answers.iter().filter(|answer| answer.header("qcc-not-queued") == Some(why)).count();
-        let kept = kept(&proxy).len();
+        let kept = proxy.entries().len();
         assert!(kept >= 2 && refused > 0 && kept + refused == 12, "{kept} {refused}");
         let proxy = proxy.killed_and_again().await;
         let line = format!("qcc_queue_refused_total {refused}");
@@ -387,7 +366,7 @@ async fn what_is_not_the_endpoints_affair_is_not_kept() {
     );
     let through = Proxy::start(&with(&format!("{QUEUE}\nstate: {{ dir: state }}"), &[passed])).await;
     assert_eq!(through.send(&Request::stream()).await.header("qcc-queued"), None);
-    assert_eq!((kept(&proxy), kept(&off), kept(&through)), (vec![], vec![], vec![]));
+    assert_eq!((proxy.entries(), off.entries(), through.entries()), (vec![], vec![], vec![]));
 }
 
 #[tokio::test]
@@ -401,11 +380,11 @@ async fn an_outage_gives_up_nothing_and_the_return_makes_no_storm() {
     }
     // Long enough for many retries, were they not postponed while nothing admits.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(kept(&proxy).iter().all(|entry| entry.state != State::Dead), "{:?}", kept(&proxy));
+    assert!(proxy.entries().iter().all(|entry| entry.state != State::Dead), "{:?}", proxy.entries());
     let before = upstream.count();
     upstream.script(|seen| Reply::served(seen).late(Duration::from_millis(20)));
     for id in &ids {
-        until(&proxy, id, State::Done).await;
+        proxy.wait_entry(id, State::Done).await;
     }
     assert!(upstream.count() <= before + 62, "{} calls for 60 entries", upstream.count() - before);
 }
@@ -434,7 +413,7 @@ async fn no_credential_is_in_any_file_and_the_rest_comes_as_it_was() {
         assert!(memchr::memmem::find(&bytes, CANARY.as_bytes()).is_none(), "a key in {}", path.display());
     }
     upstream.script(Reply::served);
-    until(&proxy, &id, State::Done).await;
+    proxy.wait_entry(&id, State::Done).await;
     let (first, last) = (upstream.requests().remove(0), upstream.requests().pop().expect("it was tried again"));
     assert_eq!((first.sha256(), &first.target), (last.sha256(), &last.target));
     assert_eq!(first.values("anthropic-beta"), last.values("anthropic-beta"));
@@ -447,12 +426,12 @@ async fn finished_and_given_up_entries_expire() {
     let queue = "queue: { hold: 0s, strategy: immediate, max_retries: 1, keep: 1s }";
     let proxy = start(queue, &upstream).await;
     let id = queued(&proxy.send(&Request::stream()).await);
-    until(&proxy, &id, State::Dead).await;
+    proxy.wait_entry(&id, State::Dead).await;
     tokio::time::sleep(Duration::from_millis(1200)).await;
     // The next start looks at once; a running proxy looks now and then.
     let proxy = proxy.killed_and_again().await;
     in_time("it expires", async {
-        while !kept(&proxy).is_empty() {
+        while !proxy.entries().is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
@@ -484,7 +463,7 @@ async fn killed_at_any_moment_nothing_acknowledged_is_lost_or_paid_twice() {
         tokio::time::sleep(Duration::from_millis(fastrand::u64(5..150))).await;
         proxy = proxy.killed_and_again().await;
         acknowledged.extend(burst.join_all().await.into_iter().flatten());
-        let there: std::collections::HashSet<_> = kept(&proxy).into_iter().map(|entry| entry.id).collect();
+        let there: std::collections::HashSet<_> = proxy.entries().into_iter().map(|entry| entry.id).collect();
         let lost: Vec<_> = acknowledged.iter().filter(|id| !there.contains(*id)).collect();
         assert_eq!(lost, [] as [&String; 0], "lost in round {round}");
     }
@@ -506,15 +485,15 @@ async fn killed_while_retrying_no_stored_success_is_paid_for_again() {
         upstream.script(|seen| Reply::served(seen).late(Duration::from_millis(5)));
         forgive(&proxy).await;
         tokio::time::sleep(Duration::from_millis(fastrand::u64(0..120))).await;
-        let done = |proxy: &Proxy| kept(proxy).into_iter().filter(|entry| entry.state == State::Done);
+        let done = |proxy: &Proxy| proxy.entries().into_iter().filter(|entry| entry.state == State::Done);
         proxy.signal(rustix::process::Signal::KILL);
         assert_eq!(proxy.exit().await, None);
         let stored: Vec<_> = done(&proxy).filter_map(|entry| entry.session).collect();
         let before = upstream.count();
         proxy = proxy.again().await.unwrap_or_else(|code| panic!("the next start ended with {code:?}"));
         forgive(&proxy).await;
-        for entry in kept(&proxy).into_iter().filter(|entry| entry.state != State::Done) {
-            until(&proxy, &entry.id, State::Done).await;
+        for entry in proxy.entries().into_iter().filter(|entry| entry.state != State::Done) {
+            proxy.wait_entry(&entry.id, State::Done).await;
         }
         for request in upstream.requests().into_iter().skip(before) {
             let text = String::from_utf8_lossy(&request.body).into_owned();
@@ -548,7 +527,7 @@ async fn several_endpoints_are_tried_before_a_request_is_kept() {
     let id = queued(&proxy.send(&Request::unary()).await);
     assert!(one.count() >= 1 && two.count() >= 1);
     two.script(Reply::served);
-    let attempts = until(&proxy, &id, State::Done).await.attempts;
+    let attempts = proxy.wait_entry(&id, State::Done).await.attempts;
     let first = attempts.iter().find(|attempt| attempt.endpoint == "backup/b").expect("it was asked");
     assert!(first.at >= attempts[0].at + 50, "each has a time of its own: {attempts:?}");
     let (last, (_, text)) = (attempts.last().expect("some"), command(&proxy, &["show", &id, "--json"]).await);
@@ -567,7 +546,7 @@ async fn a_try_whose_answer_breaks_off_is_kept_as_a_failure() {
     let begin = [messages::start(), messages::block_start(0), messages::delta(0, "hel")];
     upstream.script(move |_| Reply::sse(begin.clone()).end(End::Reset));
     assert_eq!(command(&proxy, &["retry", &id]).await.0, Some(0));
-    let dead = until(&proxy, &id, State::Dead).await;
+    let dead = proxy.wait_entry(&id, State::Dead).await;
     let last = dead.attempts.last().expect("some");
     assert_eq!((&*last.endpoint, &*last.outcome, last.status), ("production/a", "server", 200), "{dead:?}");
     assert_eq!(last.detail, dead.reason);
@@ -618,10 +597,10 @@ async fn entries_are_shown_and_changed_by_hand_while_the_proxy_runs() {
     let (code, text) = command(&proxy, &["retry", &id]).await;
     assert!(code == Some(0) && text.contains("is tried now"), "{text}");
     upstream.wait_for(asked + 1).await;
-    let reason = until(&proxy, &id, State::Running).await.reason;
+    let reason = proxy.wait_entry(&id, State::Running).await.reason;
     assert!(reason.starts_with("production/a: "), "why it waited is told on: {reason}");
     gate.open();
-    until(&proxy, &id, State::Done).await;
+    proxy.wait_entry(&id, State::Done).await;
     let (code, text) = command(&proxy, &["retry-all"]).await;
     assert!(code == Some(0) && text.contains("nothing to try"), "nobody is asked: {text}");
     let (code, text) = command(&proxy, &["show", &id, "--answer"]).await;
@@ -630,7 +609,7 @@ async fn entries_are_shown_and_changed_by_hand_while_the_proxy_runs() {
     let (_, text) = command(&proxy, &["status"]).await;
     assert!(text.contains("succeeded    1") && text.contains("done 1"), "{text}");
     assert_eq!(command(&proxy, &["remove", &id]).await.0, Some(0));
-    assert_eq!(kept(&proxy), []);
+    assert_eq!(proxy.entries(), []);
 }
 
 #[tokio::test]
@@ -649,12 +628,12 @@ async fn all_are_retried_or_taken_out_only_by_who_means_it() {
     let (code, text) = command(&proxy, &["retry-all", "--yes", "--json"]).await;
     assert!(code == Some(0) && text.contains("\"count\": 3"), "{text}");
     for id in &ids {
-        until(&proxy, id, State::Done).await;
+        proxy.wait_entry(id, State::Done).await;
     }
     let (code, text) = command(&proxy, &["clear", "--state", "dead", "--yes"]).await;
     assert!(code == Some(0) && text.contains("nothing"), "{text}");
     assert_eq!(command(&proxy, &["clear", "--state", "done", "--yes"]).await.0, Some(0));
-    assert_eq!(kept(&proxy), []);
+    assert_eq!(proxy.entries(), []);
     let (code, text) = command(&proxy, &["list", "--state", "odd"]).await;
     assert!(code == Some(2) && text.contains("waiting, running, done or dead"), "{text}");
 }
@@ -688,9 +667,9 @@ async fn without_a_proxy_everything_works_but_what_has_to_send() {
         assert!(code == Some(2) && text.contains("`qcc proxy start`"), "{text}");
     }
     assert_eq!(command(&proxy, &["remove", &ids[0]]).await.0, Some(0));
-    assert_eq!(kept(&proxy).len(), 2);
+    assert_eq!(proxy.entries().len(), 2);
     assert_eq!(command(&proxy, &["clear", "--yes"]).await.0, Some(0));
-    assert_eq!(kept(&proxy), []);
+    assert_eq!(proxy.entries(), []);
     let proxy = proxy.again().await.unwrap_or_else(|code| panic!("the next start ended with {code:?}"));
     let (_, text) = command(&proxy, &["status", "--json"]).await;
     let status: serde_json::Value = serde_json::from_str(&text).expect("one document");
@@ -711,5 +690,5 @@ async fn a_state_that_another_program_locks_is_not_waited_for_and_leaves_no_ghos
     other.execute_batch("ROLLBACK").expect("it is open");
     in_time("it is kept again", async { while proxy.send(&Request::stream()).await.header("qcc-queued").is_none() {} })
         .await;
-    assert_eq!(kept(&proxy).len(), 2, "what nobody was told of is not kept");
+    assert_eq!(proxy.entries().len(), 2, "what nobody was told of is not kept");
 }

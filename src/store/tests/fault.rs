@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+
+use tokio::sync::mpsc;
 
 use super::*;
 use crate::store::Standing;
@@ -85,15 +86,17 @@ async fn a_disk_that_comes_back_gets_what_memory_held() {
     let (taken, state) = (dir.path().join("taken"), dir.path().join("taken/state"));
     std::fs::write(&taken, "").expect("is ours");
     let free = Arc::new(AtomicBool::new(false));
-    let leave = Arc::clone(&free);
-    let store = Store::open_when_possible(&state, move || leave.load(Ordering::SeqCst)).expect("opens");
+    let (leave, (asks, mut asked)) = (Arc::clone(&free), mpsc::unbounded_channel());
+    let may = move || asks.send(()).is_ok() && leave.load(Ordering::SeqCst);
+    let store = Store::open_when_possible(&state, may).expect("opens");
     let looking = tokio::spawn(store.clone().look_for_disk());
     let mut standing = store.standing();
     assert!(matches!(*standing.borrow(), Standing::Memory { .. }));
     store.note(append(1));
     assert!(matches!(store.write(append(9)).await, Err(Failure::Memory(_))), "what is to last is refused");
     std::fs::remove_file(&taken).expect("is ours");
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    asked.recv().await.expect("the writer looks for the disk");
+    store.flush().await.expect("memory takes it");
     assert!(!state.exists(), "without leave it is not used");
     free.store(true, Ordering::SeqCst);
     standing.wait_for(Standing::is_good).await.expect("the writer lives");

@@ -10,6 +10,7 @@ pub(crate) mod desk;
 pub(crate) mod gate;
 pub(crate) mod http1;
 pub(crate) mod http2;
+pub(crate) mod kept;
 pub(crate) mod messages;
 pub(crate) mod proxy;
 pub(crate) mod raw;
