@@ -2,7 +2,8 @@
 //!
 //! Until the first byte has gone to the client, an attempt can be replaced invisibly; the gate uses that. A stream passes
 //! at its first `content_block_start`, `message_delta` with a `stop_reason` or `message_stop`, or one second after
-//! `message_start`; an error, garbage or an end before that is a failed attempt. Of another answer the first 64 KiB are looked at.
+//! `message_start`; an error, garbage or an end before that is a failed attempt. Of another answer the first 64 KiB are
+//! looked at.
 //!
 //! Pure: pieces and the time go in, a [`Sight`] comes out; waiting is in `attempt`.
 

@@ -1,7 +1,7 @@
 //! What is to be written of entries, since it could not be when it happened.
 //!
-//! It is paid as soon as the store can write again; what a process owes when it is killed is lost, and with it at most a
-//! second payment is avoided, never an entry.
+//! It is paid as soon as the store can write again. What a process owes when it is killed is lost: that may cost a second
+//! payment, never an entry.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

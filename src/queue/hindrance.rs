@@ -54,9 +54,4 @@ impl Queue {
     fn is_durable(&self) -> bool {
         self.shelf.store.standing().borrow().is_good()
     }
-
-    /// The model that an entry asks for.
-    pub fn model(&self, id: &str) -> Option<std::sync::Arc<str>> {
-        self.shelf.book.model(id)
-    }
 }

@@ -105,6 +105,11 @@ impl Queue {
         self.shelf.refusals()
     }
 
+    /// The model that an entry asks for.
+    pub fn model(&self, id: &str) -> Option<Arc<str>> {
+        self.shelf.book.model(id)
+    }
+
     /// A waiting or dead entry is tried at once. Whether there is one of this name.
     pub async fn retry(&self, id: &str) -> Result<bool, Failure> {
         let (name, now) = (id.to_owned(), now());

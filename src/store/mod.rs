@@ -18,8 +18,9 @@
 //! - **[`Store::note`] is for what may be lost**: dropped and counted when the line is full.
 //! - **[`Store::read`] never waits for a writer**: it has a connection of its own, off the async threads.
 //! - **A full disk**, or one that refuses to be written, fails the jobs of that commit and nothing else; the next commit
-//!   tries again. **Any other failure of the disk** (I/O, a sync that failed, damage) ends writing until a restart: after a failed sync the system may have
-//!   dropped what it was given, so a second sync that succeeds proves nothing. Reading goes on; [`Store::standing`] tells.
+//!   tries again. **Any other failure of the disk** (I/O, a sync that failed, damage) ends writing until a restart: after a
+//!   failed sync the system may have dropped what it was given, so a second sync that succeeds proves nothing. Reading goes
+//!   on; [`Store::standing`] tells.
 //! - **Nothing is reset silently.** A file that is damaged, foreign or of a newer qcc is an error that names it.
 //!   A directory that cannot be written is none: state is kept in memory, beginning with what can be read there, and the
 //!   standing says so. Where that is asked for ([`Store::open_when_possible`]) the disk is taken back when it can be.
