@@ -99,10 +99,12 @@ fn ignore_env(directory: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether git has the `.env` in `directory` already. Only git knows; where there is none, nothing is tracked.
+/// Whether git has the `.env` in `directory` already. Only git knows; where there is none, nothing is tracked. What the
+/// repository wants run beside git is not run.
 fn is_tracked(directory: &Path) -> bool {
     let mut git = Command::new("git");
-    git.arg("-C").arg(directory).args(["ls-files", "--error-unmatch", ".env"]).stdin(Stdio::null());
+    git.args(["-c", "core.fsmonitor=false", "-C"]).arg(directory).args(["ls-files", "--error-unmatch", ".env"]);
+    git.stdin(Stdio::null());
     git.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 

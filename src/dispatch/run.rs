@@ -140,12 +140,12 @@ impl<'a> Run<'a> {
 
     /// The next try, if there is anyone left to ask and time for it.
     pub(super) async fn next(&mut self) -> Option<Flight> {
-        let flight = self.leave().await?;
+        let flight = self.find_next().await?;
         self.journal.asks(flight.endpoint().id.to_string());
         Some(flight)
     }
 
-    async fn leave(&mut self) -> Option<Flight> {
+    async fn find_next(&mut self) -> Option<Flight> {
         if let Some(flight) = self.leave.take() {
             return Some(flight);
         }
