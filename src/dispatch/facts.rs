@@ -168,12 +168,13 @@ impl Scanner {
     }
 
     fn wanted_by_key(&self) -> Wanted {
-        let decoded = unescape(&self.text);
-        match (self.place.depth, decoded.as_deref()) {
-            (1, Some("model")) => Wanted::Model,
-            (1, Some("stream")) => Wanted::Stream,
-            (1, Some("metadata")) => Wanted::Metadata,
-            (2, Some("user_id")) => Wanted::UserId,
+        let is_plain = memchr::memchr(b'\\', &self.text).is_none();
+        let decoded = if is_plain { None } else { unescape(&self.text) };
+        match (self.place.depth, decoded.as_deref().map_or(&self.text[..], str::as_bytes)) {
+            (1, b"model") => Wanted::Model,
+            (1, b"stream") => Wanted::Stream,
+            (1, b"metadata") => Wanted::Metadata,
+            (2, b"user_id") => Wanted::UserId,
             _ => Wanted::Nothing,
         }
     }

@@ -7,8 +7,9 @@
 //! - passing over a text in any pieces comes to the same place;
 //! - of a text that is not JSON the place is some place: nothing is refused.
 
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, Simd, dispatch, u8x64};
 use serde::de::IgnoredAny;
-use wide::u8x64;
 
 /// Bytes that are looked at together.
 const BLOCK: usize = 64;
@@ -29,22 +30,33 @@ impl Place {
     /// Passes over `text` until a bracket or, at that depth itself, a quote ends what is deeper than `floor`. Returns where
     /// to go on: behind that end, or the end of the text.
     pub(super) fn pass(&mut self, text: &[u8], floor: u32) -> usize {
-        for (part, from) in text.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
-            if let Some(end) = self.pass_block(part, floor) {
-                return from + end;
-            }
-        }
-        text.len()
+        dispatch!(Level::new(), simd => self.pass_with(simd, text, floor))
     }
 
-    fn pass_block(&mut self, part: &[u8], floor: u32) -> Option<usize> {
-        let block = u8x64::from(filled_up(part));
-        let quotes = places(block, b'"');
-        if quotes == 0 && self.in_string && part.last() != Some(&b'\\') {
+    #[expect(clippy::inline_always, reason = "so that it is compiled for what the machine can do")]
+    #[inline(always)]
+    fn pass_with<S: Simd>(&mut self, simd: S, text: &[u8], floor: u32) -> usize {
+        let (blocks, rest) = text.as_chunks();
+        for (nth, block) in blocks.iter().enumerate() {
+            if let Some(end) = self.pass_block(simd, block, BLOCK, floor) {
+                return nth * BLOCK + end;
+            }
+        }
+        let end = if rest.is_empty() { None } else { self.pass_block(simd, &filled_up(rest), rest.len(), floor) };
+        end.map_or(text.len(), |end| blocks.len() * BLOCK + end)
+    }
+
+    /// Passes over the first `length` bytes of `block`, which is blank behind them.
+    #[expect(clippy::inline_always, reason = "as above")]
+    #[inline(always)]
+    fn pass_block<S: Simd>(&mut self, simd: S, block: &[u8; BLOCK], length: usize, floor: u32) -> Option<usize> {
+        let bytes = u8x64::from_slice(simd, block);
+        let quotes = places(bytes, b'"');
+        if quotes == 0 && self.in_string && block[length - 1] != b'\\' {
             self.escaped = false;
             return None;
         }
-        let quotes = quotes & !self.escaped(places(block, b'\\'), part.len());
+        let quotes = quotes & !self.escaped(places(bytes, b'\\'), length);
         if self.depth <= floor {
             return (quotes != 0).then(|| self.end(quotes));
         }
@@ -54,7 +66,7 @@ impl Place {
         let strings = from_odd_to_even(quotes) ^ if self.in_string { u64::MAX } else { 0 };
         self.in_string = strings >> (BLOCK - 1) == 1;
         // The square brackets differ from the curly ones in this bit alone.
-        let curly = block | u8x64::splat(0x20);
+        let curly = bytes | 0x20;
         let (opening, closing) = (places(curly, b'{') & !strings, places(curly, b'}') & !strings);
         self.pass_brackets(opening, closing, floor)
     }
@@ -112,18 +124,18 @@ pub(super) fn is_whole(text: &[u8]) -> bool {
     }
 }
 
-/// A block that begins with `part` and is blank behind it.
+/// A block that begins with `part`, which is shorter, and is blank behind it.
 fn filled_up(part: &[u8]) -> [u8; BLOCK] {
-    part.try_into().unwrap_or_else(|_| {
-        let mut block = [b' '; BLOCK];
-        block[..part.len()].copy_from_slice(part);
-        block
-    })
+    let mut block = [b' '; BLOCK];
+    block[..part.len()].copy_from_slice(part);
+    block
 }
 
 /// Where `byte` stands.
-fn places(block: u8x64, byte: u8) -> u64 {
-    block.simd_eq(u8x64::splat(byte)).to_bitmask()
+#[expect(clippy::inline_always, reason = "as above")]
+#[inline(always)]
+fn places<S: Simd>(bytes: u8x64<S>, byte: u8) -> u64 {
+    bytes.simd_eq(byte).to_bitmask()
 }
 
 /// Ones from every first of two bits to before the second.
