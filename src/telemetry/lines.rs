@@ -94,7 +94,7 @@ fn reloaded(generation: u64, changes: &[String], restart_required: &[String]) {
 
 /// Who answered, as `PROFILE/ID`.
 fn endpoint(record: &RequestRecord) -> Option<String> {
-    Some(format!("{}/{}", record.profile.as_ref()?, record.endpoint.as_ref()?))
+    Some([record.profile.as_deref()?, "/", record.endpoint.as_deref()?].concat())
 }
 
 /// `work:server/529 -> glm:success`; the profile is named only where it is not the one that answered.
@@ -106,14 +106,12 @@ fn attempts(record: &RequestRecord) -> Option<String> {
             (Some((profile, id)), Some(answered)) if profile == &**answered => id,
             _ => &attempt.endpoint,
         };
-        text.extend([id, ":", attempt.outcome, &status(attempt)]);
+        text.extend([id, ":", attempt.outcome]);
+        if attempt.outcome != "success" && attempt.status != 0 {
+            text.extend(["/", itoa::Buffer::new().format(attempt.status)]);
+        }
     }
     (!text.is_empty()).then_some(text)
-}
-
-fn status(attempt: &AttemptRecord) -> String {
-    let worth_showing = attempt.outcome != "success" && attempt.status != 0;
-    if worth_showing { format!("/{}", attempt.status) } else { String::new() }
 }
 
 fn attempt_line(attempt: &AttemptRecord) {

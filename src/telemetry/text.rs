@@ -4,12 +4,12 @@
 //! - values are quoted only where they hold a space, a quote, `=` or a backslash, so `grep status=529` works;
 //! - the field `report` is the exception: it is shown below its line, indented, line by line.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::AnsiColor;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Json, Writer};
@@ -43,24 +43,28 @@ where
         if self.json.load(Ordering::Relaxed) {
             return self.as_json.format_event(context, out, event);
         }
-        write!(out, "{} ", humantime::format_rfc3339_millis(SystemTime::now()))?;
-        let (level, style) = shown(*event.metadata().level(), self.colour);
-        write!(out, "{style}{level}{style:#} ")?;
+        write!(out, "{}", humantime::format_rfc3339_millis(SystemTime::now()))?;
+        let (level, hue) = shown(*event.metadata().level());
+        if self.colour {
+            let style = hue.on_default();
+            write!(out, " {style}{level}{style:#} ")?;
+        } else {
+            [" ", level, " "].into_iter().try_for_each(|part| out.write_str(part))?;
+        }
         let mut fields = Fields { pairs: String::with_capacity(USUAL_LINE), ..Fields::default() };
         event.record(&mut fields);
-        write!(out, "{fields}")
+        [&fields.message, &fields.pairs, &fields.report, "\n"].into_iter().try_for_each(|part| out.write_str(part))
     }
 }
 
-fn shown(level: Level, colour: bool) -> (&'static str, Style) {
-    let (word, hue) = match level {
+fn shown(level: Level) -> (&'static str, AnsiColor) {
+    match level {
         Level::ERROR => ("ERROR", AnsiColor::Red),
         Level::WARN => ("WARN", AnsiColor::Yellow),
         Level::INFO => ("INFO", AnsiColor::Green),
         Level::DEBUG => ("DEBUG", AnsiColor::Blue),
         Level::TRACE => ("TRACE", AnsiColor::BrightBlack),
-    };
-    (word, if colour { hue.on_default() } else { Style::new() })
+    }
 }
 
 /// The parts of one event, in the order they are shown.
@@ -82,16 +86,8 @@ impl Fields {
     }
 
     /// Numbers and truth values need no look.
-    fn add_plain(&mut self, name: &str, value: impl fmt::Display) {
-        self.pairs.extend([" ", name, "="]);
-        // A string takes everything.
-        let _ = write!(self.pairs, "{value}");
-    }
-}
-
-impl fmt::Display for Fields {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}{}{}", self.message, self.pairs, self.report)
+    fn add_plain(&mut self, name: &str, value: &str) {
+        self.pairs.extend([" ", name, "=", value]);
     }
 }
 
@@ -101,15 +97,15 @@ impl Visit for Fields {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add_plain(field.name(), value);
+        self.add_plain(field.name(), itoa::Buffer::new().format(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add_plain(field.name(), value);
+        self.add_plain(field.name(), itoa::Buffer::new().format(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add_plain(field.name(), value);
+        self.add_plain(field.name(), if value { "true" } else { "false" });
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
