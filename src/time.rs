@@ -18,9 +18,14 @@ pub struct Moment(pub u64);
 impl Moment {
     /// Now.
     pub fn now() -> Self {
+        Self::at(Instant::now())
+    }
+
+    /// The moment of a clock that was read already.
+    pub fn at(instant: Instant) -> Self {
         static ORIGIN: OnceLock<Instant> = OnceLock::new();
-        let elapsed = BEFORE + ORIGIN.get_or_init(Instant::now).elapsed();
-        Self(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+        let origin = *ORIGIN.get_or_init(|| instant);
+        Self(millis(BEFORE + instant.saturating_duration_since(origin)))
     }
 
     /// The time from `earlier` to this, zero if it is later.

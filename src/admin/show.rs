@@ -9,7 +9,7 @@ use crate::dispatch::explain::{self, Because, Place, Request};
 use crate::health::records::Records;
 use crate::snapshot::Snapshot;
 use crate::time::Clocks;
-use crate::upstream::affinity::Affinity;
+use crate::upstream::affinity::{Affinity, Recalled};
 use crate::upstream::eligible::{Ask, Blocked, Why};
 use crate::upstream::endpoint::{Credential, Endpoint};
 
@@ -42,11 +42,9 @@ pub fn explanation(
 ) -> Explanation {
     let ExplainQuery { model, session } = query;
     let remembered = affinity.zip(session.as_deref());
-    let request = Request {
-        ask: Ask::model(model.as_deref()),
-        sticky: remembered.and_then(|(affinity, session)| affinity.prefer(session, clocks.moment)),
-        avoided: remembered.and_then(|(affinity, session)| affinity.avoided(session, clocks.moment)),
-    };
+    let recalled = remembered.map(|(affinity, session)| affinity.recall(session, clocks.moment));
+    let Recalled { sticky, avoided } = recalled.unwrap_or_default();
+    let request = Request { ask: Ask::model(model.as_deref()), sticky, avoided };
     let found = explain::explain(snapshot, &request, clocks.moment);
     let candidates = found.iter().map(|found| candidate(found, snapshot, model.as_deref(), clocks));
     Explanation {

@@ -1,14 +1,16 @@
 //! The worker threads, each with a runtime of its own.
 
 use std::cell::RefCell;
+use std::io;
 use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinError, JoinSet, LocalSet};
+use tokio::task::{JoinError, JoinSet};
 
 use super::StartError;
 use crate::dispatch::{Shared, Worker};
@@ -118,13 +120,23 @@ impl Desk {
     fn open(nth: usize, site: &Site, leaving: Leaving) -> Result<Self, StartError> {
         let (queue, dealt) = mpsc::unbounded_channel();
         let (dismissed, heard) = watch::channel(false);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+        let (tell, started) = std::sync::mpsc::sync_channel(1);
         let site = site.clone();
         let work = move || {
             let _leaving = leaving;
-            LocalSet::new().block_on(&runtime, work(site, dealt, heard));
+            // A local runtime stays on the thread that built it.
+            let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+            match runtime {
+                Ok(runtime) => {
+                    let _ = tell.send(Ok(()));
+                    runtime.block_on(work(site, dealt, heard));
+                }
+                Err(error) => drop(tell.send(Err(error))),
+            }
         };
         std::thread::Builder::new().name(format!("qcc-{nth}")).spawn(work).map_err(StartError::Thread)?;
+        let ended = |_| Err(io::Error::other("a worker ended before it began"));
+        started.recv().unwrap_or_else(ended).map_err(StartError::Thread)?;
         Ok(Self { load: Arc::default(), queue, dismissed })
     }
 }

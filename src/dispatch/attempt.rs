@@ -3,25 +3,26 @@
 //! Waiting is here, each wait with its limit; what a thing means is decided by `gate` and `upstream::classify`.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, Response, StatusCode, response};
+use http::header::CONTENT_LENGTH;
+use http::{Response, StatusCode, response};
 use http_body_util::BodyExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::call::{Call, Kind};
 use super::gate::{Gate, LOOK, Sight};
 use super::inspect::Decoder;
 use super::relay::Shape;
 use super::replay::ReplayBody;
+use super::silence::{TooLong, in_time};
 use super::skip::is_whole;
 use crate::net::Target;
 use crate::time::Moment;
-use crate::upstream::classify::{self, classify, classify_event_error};
+use crate::upstream::classify::{self, classify, classify_event_error, is_of_type};
 use crate::upstream::client::{Answer, Client, SendError, SendErrorKind};
 use crate::upstream::endpoint::{Credential, Endpoint};
 use crate::upstream::outcome::Outcome;
@@ -67,13 +68,13 @@ impl Attempted {
     }
 }
 
-/// Tries `call` at `endpoint`.
-pub async fn attempt(client: &Client<ReplayBody>, call: &Call, endpoint: &Endpoint) -> Attempted {
+/// Tries `call` at `endpoint`, beginning `now`.
+pub async fn attempt(client: &Client<ReplayBody>, call: &Call, endpoint: &Endpoint, now: Instant) -> Attempted {
     let (Some(target), false) = (&endpoint.target, matches!(endpoint.credential, Credential::Missing(_))) else {
         return Attempted::failed(Outcome::Auth, "no key");
     };
     let patience = if call.facts.stream { endpoint.timeouts.first_byte } else { endpoint.timeouts.first_byte_unary };
-    let until = (Instant::now() + patience).min(call.deadline);
+    let until = (now + patience).min(call.deadline);
     match head(client, call, endpoint, target, until).await {
         Err(failed) => failed,
         Ok(answer) if call.kind == Kind::Other => opaque(answer),
@@ -89,10 +90,11 @@ async fn head(
     target: &Arc<Target>,
     until: Instant,
 ) -> Result<Response<Answer>, Attempted> {
-    match timeout_at(until, client.send(target, || call.request_for(endpoint))).await {
+    let sent = pin!(client.send(target, || call.request_for(endpoint)));
+    match in_time(sent, |_| until).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(Attempted::failed(outcome_of(&error, call.kind), error.to_string())),
-        Err(_) => Err(Attempted::failed(Outcome::FAILED, "no answer in time")),
+        Err(TooLong) => Err(Attempted::failed(Outcome::FAILED, "no answer in time")),
     }
 }
 
@@ -116,7 +118,7 @@ fn opaque(answer: Response<Answer>) -> Attempted {
 /// Holds the answer until it is known what it is.
 async fn hold(response: Response<Answer>, call: &Call, endpoint: &Endpoint, until: Instant) -> Attempted {
     let (head, rest) = response.into_parts();
-    let events = head.status == StatusCode::OK && is_event_stream(&head.headers);
+    let events = head.status == StatusCode::OK && is_of_type(&head.headers, "text/event-stream");
     let shape = if events { Shape::Events } else { Shape::Whole };
     let gate = Gate::new(Decoder::of(&head.headers), events);
     // Boxed: it is large, and goes through many hands.
@@ -124,8 +126,9 @@ async fn hold(response: Response<Answer>, call: &Call, endpoint: &Endpoint, unti
     let silence = endpoint.timeouts.idle;
     let sight = loop {
         // The head of a stream is no answer yet: until its first event the wait for the first byte goes on.
-        let last = if events && answer.gate.opens_at().is_none() { until } else { Instant::now() + silence };
-        match next(&mut answer, last.min(call.deadline)).await {
+        let is_waiting = events && answer.gate.opens_at().is_none();
+        let last = |now| if is_waiting { until } else { now + silence }.min(call.deadline);
+        match next(&mut answer, last).await {
             Next::Sight(Sight::Wait) => {}
             Next::Sight(sight) => break sight,
             Next::Broken(detail) => return Attempted::failed(Outcome::Local, detail),
@@ -141,12 +144,15 @@ enum Next {
     Silent,
 }
 
-/// Takes the next piece of a held answer, or lets the gate open by its own clock.
-async fn next(held: &mut Held, last: Instant) -> Next {
+/// Takes the next piece of a held answer, or lets the gate open by its own clock. Waits until `last`, if it has to wait now.
+async fn next(held: &mut Held, last: impl FnOnce(Instant) -> Instant) -> Next {
     let Some(rest) = &mut held.rest else { return Next::Sight(held.gate.end()) };
-    let opens = held.gate.opens_at().map(|at| Instant::now() + at.since(Moment::now()));
-    let wait = opens.map_or(last, |opens| opens.min(last));
-    match timeout_at(wait, Pin::new(rest).frame()).await {
+    let opens_at = held.gate.opens_at();
+    let wait = |now| {
+        let last = last(now);
+        opens_at.map_or(last, |opens| last.min(now + opens.since(Moment::at(now))))
+    };
+    match in_time(rest.frame(), wait).await {
         Ok(Some(Ok(frame))) => match frame.into_data() {
             Ok(piece) => {
                 let sight = held.gate.feed(&piece, Moment::now());
@@ -160,8 +166,8 @@ async fn next(held: &mut Held, last: Instant) -> Next {
             held.rest = None;
             Next::Sight(held.gate.end())
         }
-        Err(_) if opens.is_some_and(|opens| opens <= last) => Next::Sight(Sight::Open),
-        Err(_) => Next::Silent,
+        Err(TooLong) if opens_at.is_some_and(|opens| opens <= Moment::now()) => Next::Sight(Sight::Open),
+        Err(TooLong) => Next::Silent,
     }
 }
 
@@ -204,9 +210,4 @@ fn is_cut_off(held: &Held) -> bool {
 /// A stream that did not become an answer failed, whatever its status says.
 fn at_least_failed(outcome: Outcome) -> Outcome {
     if matches!(outcome, Outcome::Success | Outcome::Client) { Outcome::FAILED } else { outcome }
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
-    kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use tokio::time::Instant;
@@ -66,11 +66,13 @@ impl Call {
     /// The request as `endpoint` gets it: its path prefix, its credential in exactly one header, its name for the model;
     /// everything else as the client sent it.
     pub fn request_for(&self, endpoint: &Endpoint) -> Request<ReplayBody> {
-        let mut request = Request::new(self.body_for(endpoint).body());
+        let body = self.body_for(endpoint);
+        let headers = self.headers_for(endpoint, body.len());
+        let mut request = Request::new(body.body());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri_for(endpoint);
         *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = self.headers_for(endpoint);
+        *request.headers_mut() = headers;
         request
     }
 
@@ -106,11 +108,20 @@ impl Call {
         self.headers.iter().filter(move |(name, _)| !stays_down(name, own) && !named.contains(name))
     }
 
-    fn headers_for(&self, endpoint: &Endpoint) -> HeaderMap {
+    /// With the length of the body it is for.
+    fn headers_for(&self, endpoint: &Endpoint, length: u64) -> HeaderMap {
         let own = matches!(endpoint.credential, Credential::Passthrough);
-        let mut headers = HeaderMap::with_capacity(self.headers.len() + endpoint.headers.len() + 1);
-        for (name, value) in self.upward(own) {
-            headers.append(name, value.clone());
+        let named = named_by_connection(&self.headers);
+        // A copy without some is much cheaper than a new map of the others.
+        let mut headers = self.headers.clone();
+        for name in self.headers.keys().filter(|name| stays_down(name, own) || named.contains(name)) {
+            // What has a value of ours instead keeps its place.
+            match (name, &endpoint.credential, &endpoint.target) {
+                (name, Credential::Header(of, _), _) if name == of => {}
+                (&HOST, _, Some(target)) => drop(headers.insert(HOST, target.host_header().clone())),
+                (&CONTENT_LENGTH, ..) => drop(headers.insert(CONTENT_LENGTH, HeaderValue::from(length))),
+                _ => drop(headers.remove(name)),
+            }
         }
         join_cookies(&mut headers);
         if let Credential::Header(name, value) = &endpoint.credential {

@@ -51,10 +51,9 @@ const SILENCE: Duration = Duration::from_mins(1);
 
 impl Flight {
     /// Begins with a ticket that was taken for this request.
-    pub fn new(ticket: Ticket, asker: Asker, policy: Policy, shared: Arc<Shared>) -> Self {
+    pub fn new(ticket: Ticket, asker: Asker, policy: Policy, shared: Arc<Shared>, now: Instant) -> Self {
         let endpoint = Arc::clone(ticket.endpoint());
-        let heard = Some(Instant::now());
-        Self { ticket: Some(ticket), endpoint, asker, policy, shared, good: Outcome::Success, heard }
+        Self { ticket: Some(ticket), endpoint, asker, policy, shared, good: Outcome::Success, heard: Some(now) }
     }
 
     /// Where it is.
@@ -63,13 +62,13 @@ impl Flight {
     }
 
     /// The answer begins: from here on the conversation belongs to this endpoint. `outcome` is what a good end counts as.
-    pub fn answering(&mut self, outcome: Outcome) {
+    pub fn answering(&mut self, outcome: Outcome, now: Moment) {
         if outcome == Outcome::Success {
             if let Some(ticket) = &mut self.ticket {
-                ticket.first_byte(Moment::now());
+                ticket.first_byte(now);
             }
             if let Some(session) = &self.asker.session {
-                self.shared.affinity.remember(session, &self.endpoint.id, &self.endpoint.group, Moment::now());
+                self.shared.affinity.remember(session, &self.endpoint.id, &self.endpoint.group, now);
             }
         }
         self.good = outcome;

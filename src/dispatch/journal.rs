@@ -4,10 +4,11 @@
 //! the request go on to its end, which the client was told.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Response, StatusCode};
 use http_body::Body as _;
+use tokio::time::Instant;
 
 use super::relay::Body;
 use super::{Shared, Worker};
@@ -37,9 +38,9 @@ impl Journal {
         Self { record: Box::new(record), accepted: Instant::now(), shared, meter, ended: false }
     }
 
-    /// Time since the request was accepted.
-    pub fn age(&self) -> Duration {
-        self.accepted.elapsed()
+    /// When the request was accepted.
+    pub fn accepted(&self) -> Instant {
+        self.accepted
     }
 
     /// An endpoint is asked now. Until it is known how that ended it counts as cancelled, since the client may leave.
@@ -49,9 +50,9 @@ impl Journal {
     }
 
     /// The endpoint that was asked has answered with `status` (0: not at all).
-    pub fn answered(&mut self, status: u16) {
+    pub fn answered(&mut self, status: u16, now: Instant) {
         let before: Duration = self.record.attempts.iter().map(|attempt| attempt.took).sum();
-        let took = self.age().saturating_sub(before);
+        let took = (now - self.accepted).saturating_sub(before);
         if let Some(attempt) = self.record.attempts.last_mut() {
             (attempt.status, attempt.took) = (status, took);
         }
@@ -74,14 +75,14 @@ impl Journal {
     }
 
     /// The head of the answer goes to the client now.
-    pub fn head(&mut self, status: u16) {
+    pub fn head(&mut self, status: u16, now: Instant) {
         self.record.status = status;
-        self.record.first_byte = Some(self.age());
+        self.record.first_byte = Some(now - self.accepted);
     }
 
     /// The request ends with an answer that is whole already.
     pub fn close(mut self, response: Response<Body>, result: &'static str) -> Response<Body> {
-        self.head(response.status().as_u16());
+        self.head(response.status().as_u16(), Instant::now());
         self.record.bytes_out = response.body().size_hint().exact().unwrap_or_default();
         self.end(result);
         response
@@ -93,7 +94,7 @@ impl Journal {
             return;
         }
         self.record.result = result;
-        self.record.total = self.age();
+        self.record.total = self.accepted.elapsed();
         self.meter.count(&self.record);
         log::request_line(&self.record);
         if self.shared.events.heard() {

@@ -34,6 +34,7 @@ mod usage;
 #[cfg(test)]
 mod day_tests;
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::Response;
@@ -50,23 +51,21 @@ use run::{Run, Verdict};
 use unanswered::Unanswered;
 
 /// Gets `call` answered by somebody, or gives it back unanswered.
-pub async fn send(
-    worker: &Worker,
-    snapshot: Arc<Snapshot>,
-    call: Box<Call>,
-    journal: Journal,
-) -> Result<Response<Body>, Unanswered<'_>> {
-    ask(Box::new(Run::new(worker, snapshot, call, journal))).await
+pub fn send(worker: &Worker, snapshot: Arc<Snapshot>, call: Box<Call>, journal: Journal) -> Asking<'_> {
+    Box::pin(ask(Box::new(Run::new(worker, snapshot, call, journal))))
 }
 
 /// The same for a request that has waited and got leave ([`Unanswered::try_again`]).
-pub async fn again(unanswered: Unanswered<'_>) -> Result<Response<Body>, Unanswered<'_>> {
-    ask(unanswered.run()).await
+pub fn again(unanswered: Unanswered<'_>) -> Asking<'_> {
+    Box::pin(ask(unanswered.run()))
 }
+
+/// Boxed: it is large, and whoever waits for it would carry it from hand to hand.
+pub type Asking<'a> = Pin<Box<dyn Future<Output = Result<Response<Body>, Unanswered<'a>>> + 'a>>;
 
 async fn ask(mut run: Box<Run<'_>>) -> Result<Response<Body>, Unanswered<'_>> {
     while let Some(flight) = run.next().await {
-        let attempted = attempt(&run.worker().client, run.call(), flight.endpoint()).await;
+        let attempted = attempt(&run.worker().client, run.call(), flight.endpoint(), run.asked()).await;
         match run.judge(&flight, &attempted) {
             Verdict::Answer => return Ok(run.relay(flight, attempted)),
             Verdict::Next => run.failed(flight, attempted),

@@ -21,10 +21,11 @@ use super::{Shared, Worker, eligible, retry};
 use crate::failover::machine::Served;
 use crate::snapshot::Snapshot;
 use crate::time::Moment;
+use crate::upstream::affinity::Recalled;
 use crate::upstream::attempt::Ticket;
 use crate::upstream::breaker::Policy;
 use crate::upstream::eligible::{Blocked, Why, soonest_return};
-use crate::upstream::endpoint::{Credential, Endpoint, EndpointId};
+use crate::upstream::endpoint::{Credential, Endpoint, EndpointId, Signature};
 use crate::upstream::outcome::Outcome;
 use crate::upstream::state::EndpointState;
 
@@ -80,7 +81,8 @@ impl<'a> Run<'a> {
     /// Begins with a request that was let in.
     pub(super) fn new(worker: &'a Worker, snapshot: Arc<Snapshot>, call: Box<Call>, journal: Journal) -> Self {
         let shared = &worker.shared;
-        let now = Moment::now();
+        let began = Instant::now();
+        let now = Moment::at(began);
         shared.budget.request(now);
         let asker = Asker {
             model: call.facts.model.as_deref().map(Arc::from),
@@ -91,7 +93,6 @@ impl<'a> Run<'a> {
         let trial = if bound { None } else { shared.reports.take_trial(snapshot.epoch) };
         let (plan, signer) = plan(shared, &snapshot, &call, trial, now);
         let trial = trial.and_then(|index| snapshot.chain.get(index)).map(|profile| Arc::clone(&profile.name));
-        let began = Instant::now();
         Self {
             worker,
             snapshot,
@@ -133,6 +134,11 @@ impl<'a> Run<'a> {
         self.plan.endpoints()
     }
 
+    /// When the endpoint at hand was asked.
+    pub(super) fn asked(&self) -> Instant {
+        self.asked
+    }
+
     /// The request.
     pub(super) fn call(&self) -> &Call {
         &self.call
@@ -141,7 +147,8 @@ impl<'a> Run<'a> {
     /// The next try, if there is anyone left to ask and time for it.
     pub(super) async fn next(&mut self) -> Option<Flight> {
         let flight = self.find_next().await?;
-        self.journal.asks(flight.endpoint().id.to_string());
+        let EndpointId { profile, id } = &flight.endpoint().id;
+        self.journal.asks([profile, "/", id].concat());
         Some(flight)
     }
 
@@ -153,18 +160,18 @@ impl<'a> Run<'a> {
             return None;
         }
         let share = self.snapshot.config.retry.budget.fraction();
+        let now = Instant::now();
         let step = {
             let mut picker = self.worker.picker.borrow_mut();
-            self.plan.next(&mut picker, &self.asker.ask(), &self.worker.shared.budget, share, Moment::now())
+            self.plan.next(&mut picker, &self.asker.ask(), &self.worker.shared.budget, share, Moment::at(now))
         };
-        let ticket = match step? {
-            Step::Ask(ticket) => ticket,
+        Some(match step? {
+            Step::Ask(ticket) => self.flight(ticket, now),
             Step::Repeat(ticket) => {
                 tokio::time::sleep(retry::pause(0, fastrand::f64())).await;
-                ticket
+                self.flight(ticket, Instant::now())
             }
-        };
-        Some(self.flight(ticket))
+        })
     }
 
     /// What follows from an attempt.
@@ -177,7 +184,7 @@ impl<'a> Run<'a> {
 
     /// Notes a failed attempt.
     pub(super) fn failed(&mut self, mut flight: Flight, mut attempted: Attempted) {
-        self.note(&attempted);
+        self.note(&attempted, Instant::now());
         // A failed stream has said what it had to say: its call ends now, not with the request.
         if let Some(held) = attempted.answer.as_mut().filter(|held| held.shape == Shape::Events) {
             held.rest = None;
@@ -201,7 +208,8 @@ impl<'a> Run<'a> {
 
     /// Sends an endpoint's answer down.
     pub(super) fn relay(mut self: Box<Self>, mut flight: Flight, attempted: Attempted) -> Response<Body> {
-        self.note(&attempted);
+        let now = Instant::now();
+        self.note(&attempted, now);
         if let Some(profile) = &self.trial {
             self.shared().reports.tried(profile, *profile == flight.endpoint().id.profile);
         } else if self.is_active(&flight.endpoint().id) {
@@ -210,9 +218,9 @@ impl<'a> Run<'a> {
             self.report(Served::Not { short_rest: self.active_rests_shortly() });
         }
         let counts = self.call.kind == Kind::Messages && attempted.outcome == Outcome::Success;
-        flight.answering(if counts { Outcome::Success } else { Outcome::Client });
+        flight.answering(if counts { Outcome::Success } else { Outcome::Client }, Moment::at(now));
         match attempted.answer {
-            Some(held) => self.down(*held, flight),
+            Some(held) => self.down(held, flight, now),
             None => self.farewell(),
         }
     }
@@ -243,7 +251,7 @@ impl<'a> Run<'a> {
         let first = self.plan.first_chance(&mut self.worker.picker.borrow_mut(), &ask, now);
         let second = || self.plan.second_chance(&ask, &shared.budget, share, now);
         let ticket = first.or_else(|| may_repeat.then(second).flatten());
-        self.leave = ticket.map(|ticket| self.flight(ticket));
+        self.leave = ticket.map(|ticket| self.flight(ticket, Instant::now()));
         self.leave.is_some()
     }
 
@@ -275,7 +283,9 @@ impl<'a> Run<'a> {
         let refusal = queued(self.last.as_ref(), soonest, id);
         let mut response = refusal.response();
         self.sign(response.headers_mut(), None);
-        insert(response.headers_mut(), QCC_QUEUED, id);
+        if let Ok(id) = HeaderValue::from_str(id) {
+            response.headers_mut().insert(QCC_QUEUED, id);
+        }
         self.journal.close(response, refusal.reason)
     }
 
@@ -286,7 +296,7 @@ impl<'a> Run<'a> {
         let dead = self.dead_endpoints(now);
         let configured = self.plan.endpoints().next().is_some();
         match farewell(self.last.take(), soonest, dead, configured) {
-            Farewell::HandOn(held) => self.hand_on(*held),
+            Farewell::HandOn(held) => self.hand_on(held),
             Farewell::Refuse(refusal) => {
                 let mut response = refusal.response();
                 self.sign(response.headers_mut(), None);
@@ -320,15 +330,15 @@ impl<'a> Run<'a> {
         self.call.kind == Kind::Other && self.last.as_ref().is_some_and(delivered)
     }
 
-    fn flight(&mut self, ticket: Ticket) -> Flight {
+    fn flight(&mut self, ticket: Ticket, now: Instant) -> Flight {
         self.attempts += 1;
-        self.asked = Instant::now();
+        self.asked = now;
         self.is_tried |= ticket.is_regular();
         self.is_theirs = is_passthrough(ticket.endpoint());
         let own = ticket.endpoint().max_failures;
         let threshold = own.unwrap_or(self.snapshot.config.failover.failure_threshold);
         let policy = Policy { threshold, sole: self.snapshot.sole };
-        Flight::new(ticket, self.asker.clone(), policy, Arc::clone(&self.worker.shared))
+        Flight::new(ticket, self.asker.clone(), policy, Arc::clone(&self.worker.shared), now)
     }
 
     /// A refused signature of a thinking block is tried once where the conversation was last answered.
@@ -341,8 +351,8 @@ impl<'a> Run<'a> {
     }
 
     /// Records what an attempt came to. An answer that goes down has yet to become whole: its end is for the relay to record.
-    fn note(&mut self, attempted: &Attempted) {
-        self.journal.answered(attempted.answer.as_ref().map_or(0, |held| held.head.status.as_u16()));
+    fn note(&mut self, attempted: &Attempted, now: Instant) {
+        self.journal.answered(attempted.answer.as_ref().map_or(0, |held| held.head.status.as_u16()), now);
         if attempted.outcome != Outcome::Success {
             self.journal.found(&attempted.outcome, &attempted.detail);
         }
@@ -397,30 +407,32 @@ impl<'a> Run<'a> {
         (!names.is_empty()).then(|| names.join(", "))
     }
 
-    fn down(mut self: Box<Self>, held: Held, flight: Flight) -> Response<Body> {
+    fn down(mut self: Box<Self>, held: Box<Held>, flight: Flight, now: Instant) -> Response<Body> {
         let endpoint = Arc::clone(flight.endpoint());
         self.journal.record.profile = Some(Arc::clone(&endpoint.id.profile));
         self.journal.record.endpoint = Some(Arc::clone(&endpoint.id.id));
-        self.send_down(held, Some(flight), Some(&endpoint))
+        self.send_down(held, Some(flight), Some(&endpoint), now)
     }
 
     /// Passes on the answer of an endpoint that failed.
-    fn hand_on(self: Box<Self>, held: Held) -> Response<Body> {
-        self.send_down(Held { shape: Shape::Opaque, ..held }, None, None)
+    fn hand_on(self: Box<Self>, mut held: Box<Held>) -> Response<Body> {
+        held.shape = Shape::Opaque;
+        self.send_down(held, None, None, Instant::now())
     }
 
     fn send_down(
         mut self: Box<Self>,
-        held: Held,
+        held: Box<Held>,
         flight: Option<Flight>,
         endpoint: Option<&Endpoint>,
+        now: Instant,
     ) -> Response<Body> {
         let idle = endpoint.map_or(self.snapshot.config.timeouts.idle.get(), |endpoint| endpoint.timeouts.idle);
         let appendable = held.is_appendable();
-        let Held { mut head, pieces, rest, gate, shape } = held;
+        let Held { mut head, pieces, rest, gate, shape } = *held;
         head.headers = downward(head.headers);
         self.sign(&mut head.headers, endpoint);
-        self.journal.head(head.status.as_u16());
+        self.journal.head(head.status.as_u16(), now);
         let parts = Parts { held: pieces, rest, gate, shape, appendable };
         let relay = Relay::new(parts, self.journal, flight, idle);
         Response::from_parts(head, Body::Relay(Box::new(relay)))
@@ -428,10 +440,13 @@ impl<'a> Run<'a> {
 
     /// Says who answered, and how many tries it took.
     fn sign(&self, headers: &mut HeaderMap, endpoint: Option<&Endpoint>) {
-        headers.insert(QCC_ATTEMPTS, HeaderValue::from(self.attempts));
-        if let Some(endpoint) = endpoint {
-            insert(headers, QCC_ENDPOINT, &endpoint.id.id);
-            insert(headers, QCC_PROFILE, &endpoint.id.profile);
+        let attempts = if self.attempts == 1 { HeaderValue::from_static("1") } else { self.attempts.into() };
+        headers.insert(QCC_ATTEMPTS, attempts);
+        let Some(Signature { profile, id }) = endpoint.map(|endpoint| &endpoint.signature) else { return };
+        for (name, value) in [(QCC_ENDPOINT, id), (QCC_PROFILE, profile)] {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
         }
     }
 }
@@ -444,9 +459,8 @@ fn plan(
     trial: Option<usize>,
     now: Moment,
 ) -> (Plan, Option<EndpointId>) {
-    let session = call.session.as_deref();
-    let sticky = session.and_then(|session| shared.affinity.prefer(session, now));
-    let avoided = session.and_then(|session| shared.affinity.avoided(session, now));
+    let recalled = call.session.as_deref().map(|session| shared.affinity.recall(session, now));
+    let Recalled { sticky, avoided } = recalled.unwrap_or_default();
     let signer = sticky.as_ref().map(|sticky| sticky.endpoint.clone());
     let plan = Plan::new(snapshot, sticky, avoided.as_ref(), is_confined(snapshot, call), trial);
     let plan = if call.stored { plan.barring(is_passthrough) } else { plan };
@@ -464,13 +478,6 @@ fn is_passthrough(endpoint: &Endpoint) -> bool {
 
 fn is_worn(failed: &[(Arc<EndpointState>, u32)], endpoint: &Endpoint) -> bool {
     failed.iter().any(|(state, era)| Arc::ptr_eq(state, &endpoint.state) && *era == state.era())
-}
-
-/// Names that cannot stand in a header are left out.
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
 }
 
 /// Whether an endpoint that was sent the client's own credential refused that: the client's affair.

@@ -1,6 +1,8 @@
 //! How long nothing comes.
+//!
+//! Most of what is waited for is there already: neither the clock nor the timer is touched before there is nothing.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,6 +15,10 @@ pub struct Silence {
     since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
+
+/// Nothing came in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong;
 
 impl Silence {
     /// A silence longer than `limit` is too long.
@@ -30,6 +36,18 @@ impl Silence {
         self.since
     }
 
+    /// Waits for what breaks the silence.
+    pub async fn until<F: Future>(&mut self, sound: F) -> Result<F::Output, TooLong> {
+        let mut sound = pin!(sound);
+        let came = std::future::poll_fn(|cx| match sound.as_mut().poll(cx) {
+            Poll::Ready(came) => Poll::Ready(Ok(came)),
+            Poll::Pending => self.poll(cx).map(|()| Err(TooLong)),
+        });
+        let came = came.await;
+        self.broken();
+        came
+    }
+
     /// Nothing came; ready once that has been so for too long.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let ends = *self.since.get_or_insert_with(Instant::now) + self.limit;
@@ -42,6 +60,21 @@ impl Silence {
         }
         Poll::Pending
     }
+}
+
+/// Waits for `future`. Until when is asked only if it is not there yet, with the time it is then.
+pub async fn in_time<F: Future>(future: F, until: impl FnOnce(Instant) -> Instant) -> Result<F::Output, TooLong> {
+    let (mut future, mut until, mut timer) = (pin!(future), Some(until), pin!(None));
+    let step = |cx: &mut Context<'_>| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        if let Some(until) = until.take() {
+            timer.set(Some(sleep_until(until(Instant::now()))));
+        }
+        timer.as_mut().as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx)).map(|()| Err(TooLong))
+    };
+    std::future::poll_fn(step).await
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
 //! The token usage of a JSON answer, found at its end without keeping the answer.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::FinderRev;
+
 use super::sse::Usage;
 use crate::telemetry::event::Tokens;
 
@@ -14,10 +18,10 @@ pub(super) fn keep_tail(tail: &mut Vec<u8>, text: &[u8]) {
 
 /// The last `usage` object in the end of a JSON answer.
 pub(super) fn usage_in(tail: &[u8]) -> Tokens {
+    static KEY: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new("\"usage\""));
     let mut tokens = Tokens::default();
-    let key = b"\"usage\"";
-    let Some(at) = memchr::memmem::rfind(tail, key) else { return tokens };
-    let value = tail[at + key.len()..].trim_ascii_start();
+    let Some(at) = KEY.rfind(tail) else { return tokens };
+    let value = tail[at + KEY.needle().len()..].trim_ascii_start();
     let value = value.strip_prefix(b":").unwrap_or(value);
     let mut values = serde_json::Deserializer::from_slice(value).into_iter::<Usage>();
     if let Some(Ok(usage)) = values.next() {

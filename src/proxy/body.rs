@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use crate::config::units::Size;
 use crate::dispatch::answer::Refusal;
 use crate::dispatch::replay::Replay;
+use crate::dispatch::silence::{Silence, TooLong};
 use crate::limit::{Limit, Share};
 
 /// How long a request waits for room before its body is read.
@@ -47,7 +48,8 @@ where
 
 async fn discard<B: Body<Data = Bytes> + Unpin>(body: &mut B, most: u64) {
     let mut left = most;
-    while let Ok(Some(piece)) = next(body, LINGER.1).await {
+    let mut silence = Silence::new(LINGER.1);
+    while let Ok(Some(piece)) = next(body, &mut silence).await {
         let Some(rest) = left.checked_sub(piece.len() as u64) else { return };
         left = rest;
     }
@@ -65,8 +67,8 @@ where
         return Err(too_large(bounds.body));
     }
     let mut share = buffered.take(announced.unwrap_or(FIRST), bounds.all, PATIENCE).await.ok_or_else(full)?;
-    let (mut pieces, mut length) = (Vec::new(), 0);
-    while let Some(piece) = next(body, bounds.idle).await? {
+    let (mut pieces, mut length, mut silence) = (Vec::new(), 0, Silence::new(bounds.idle));
+    while let Some(piece) = next(body, &mut silence).await? {
         length += piece.len() as u64;
         make_room(&mut share, length, bounds)?;
         pieces.push(piece);
@@ -75,13 +77,12 @@ where
 }
 
 /// The next piece of data, `None` at the end.
-async fn next<B>(body: &mut B, idle: Duration) -> Result<Option<Bytes>, Refusal>
+async fn next<B>(body: &mut B, silence: &mut Silence) -> Result<Option<Bytes>, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
 {
     loop {
-        let frame = tokio::time::timeout(idle, body.frame()).await.map_err(|_| stalled())?;
-        match frame {
+        match silence.until(body.frame()).await.map_err(|TooLong| stalled())? {
             None => return Ok(None),
             Some(Err(_)) => return Err(Refusal::invalid("bad-body", "the request body broke off").and_close()),
             Some(Ok(frame)) => {

@@ -43,7 +43,8 @@ enum Phase {
 pub struct Activity {
     patience: Patience,
     phase: Cell<Phase>,
-    since: Cell<Instant>,
+    /// Since when it is in that phase; nobody has looked at the clock yet where that is `None`.
+    since: Cell<Option<Instant>>,
     requests: Cell<u32>,
     /// HTTP/2 sends control frames at any time: bytes are no sign of a request.
     http2: Cell<bool>,
@@ -59,7 +60,7 @@ impl Activity {
         Rc::new(Self {
             patience,
             phase: Cell::new(Phase::Idle),
-            since: Cell::new(Instant::now()),
+            since: Cell::default(),
             requests: Cell::new(0),
             http2: Cell::new(false),
             write_blocked: Cell::new(None),
@@ -105,8 +106,8 @@ impl Activity {
     /// When patience ends with what the client does now; `None` while all it does is wait for an answer.
     fn ends(&self) -> Option<Instant> {
         let phase = match self.phase.get() {
-            Phase::Idle => Some(self.since.get() + self.patience.keep_alive),
-            Phase::Head => Some(self.since.get() + self.patience.header),
+            Phase::Idle => Some(self.since() + self.patience.keep_alive),
+            Phase::Head => Some(self.since() + self.patience.header),
             Phase::Busy => None,
         };
         let write = self.write_blocked.get().map(|since| since + self.patience.write);
@@ -115,7 +116,14 @@ impl Activity {
 
     fn enter(&self, phase: Phase) {
         self.phase.set(phase);
-        self.since.set(Instant::now());
+        self.since.set(None);
+    }
+
+    /// The clock is read when the connection's task looks, which it does after whatever has happened here.
+    fn since(&self) -> Instant {
+        let since = self.since.get().unwrap_or_else(Instant::now);
+        self.since.set(Some(since));
+        since
     }
 
     fn read(&self, bytes: &[u8]) {
@@ -226,18 +234,23 @@ impl Heads {
     }
 
     fn end_line(&mut self, line: &[u8]) {
-        let text = line.trim_ascii();
-        if let Some(length) = value_of(text, b"content-length:") {
+        match (line.trim_ascii_start().first(), self.lines) {
+            // Empty lines before a request are allowed.
+            (None, 0) => return,
+            (None, _) => return self.end_head(),
+            (Some(b'c' | b'C' | b't' | b'T'), _) => self.note(line.trim_ascii()),
+            _ => {}
+        }
+        self.lines += 1;
+    }
+
+    /// Notes a line that may name the length.
+    fn note(&mut self, line: &[u8]) {
+        if let Some(length) = value_of(line, b"content-length:") {
             self.length =
                 Some(std::str::from_utf8(length).ok().and_then(|length| length.parse().ok()).unwrap_or_default());
         }
-        self.chunked |= value_of(text, b"transfer-encoding:").is_some();
-        match (text.is_empty(), self.lines) {
-            // Empty lines before a request are allowed.
-            (true, 0) => {}
-            (true, _) => self.end_head(),
-            (false, _) => self.lines += 1,
-        }
+        self.chunked |= value_of(line, b"transfer-encoding:").is_some();
     }
 
     fn end_head(&mut self) {

@@ -12,7 +12,6 @@ use http::header::EXPECT;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, timeout_at};
 
 use super::body::{Bounds, collect, late};
 use super::connection::{Activity, Busy};
@@ -23,6 +22,7 @@ use crate::dispatch::call::{Call, Kind};
 use crate::dispatch::facts::Facts;
 use crate::dispatch::journal::{Journal, STOPPING};
 use crate::dispatch::relay::{Body, Cut};
+use crate::dispatch::silence::{TooLong, in_time};
 use crate::dispatch::{Shared, Worker};
 use crate::limit::{Limit, Share};
 use crate::queue::{self, Queue};
@@ -121,7 +121,7 @@ async fn take_in(
     }
     journal.record.client = admission::client(request.headers(), snapshot.clients.as_deref())?;
     let turn = door.in_flight.take(1, server.limits.in_flight.into(), TURN).await.ok_or_else(crowded)?;
-    let deadline = Instant::now() + snapshot.config.timeouts.request.get();
+    let deadline = journal.accepted() + snapshot.config.timeouts.request.get();
     let bounds = Bounds {
         body: server.limits.request_body.bytes(),
         all: server.limits.buffered.bytes(),
@@ -134,8 +134,8 @@ async fn take_in(
         },
     };
     let (head, body) = request.into_parts();
-    let collected = timeout_at(deadline, collect(body, bounds, &door.buffered)).await;
-    let (body, room) = collected.unwrap_or_else(|_| Err(late()))?;
+    let collected = pin!(collect(body, bounds, &door.buffered));
+    let (body, room) = in_time(collected, |_| deadline).await.unwrap_or_else(|TooLong| Err(late()))?;
     connection.activity.request_complete();
     let target = head
         .uri

@@ -64,7 +64,7 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, task: F) {
         let (ending, taken) = (Rc::clone(&self.ending), Rc::<Taken>::default());
         let task = TAKEN.scope(Rc::clone(&taken), run(task, taken, self.patience));
-        // Owned by the worker's LocalSet: it ends with its stream, or with the worker.
+        // Owned by the worker's runtime: it ends with its stream, or with the worker.
         tokio::task::spawn_local(async move {
             let mut task = pin!(task);
             tokio::select! {

@@ -218,9 +218,9 @@ async fn hold<'a>(
         let waited = Box::pin(queue.line.wait(unanswered, &worker.shared.cell, &mut stay)).await;
         waiting.set(false);
         sent = match waited {
-            Ok(unanswered) => Box::pin(dispatch::again(unanswered)).await,
+            Ok(unanswered) => dispatch::again(unanswered).await,
             // Who came in behind others and was never called has its first try.
-            Err(unanswered) if unanswered.is_untried() => Box::pin(dispatch::again(unanswered)).await,
+            Err(unanswered) if unanswered.is_untried() => dispatch::again(unanswered).await,
             Err(unanswered) => return Err(unanswered),
         };
     }

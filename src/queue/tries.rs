@@ -26,7 +26,10 @@ impl Tries {
     /// Those that `journal` tells of.
     pub(super) fn of(journal: &Journal) -> Self {
         let now = SystemTime::now();
-        Self { accepted: now.checked_sub(journal.age()).unwrap_or(now), records: journal.record.attempts.clone() }
+        Self {
+            accepted: now.checked_sub(journal.accepted().elapsed()).unwrap_or(now),
+            records: journal.record.attempts.clone(),
+        }
     }
 
     /// Those that led to an answer, of which the last is still under way.

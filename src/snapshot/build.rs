@@ -25,7 +25,7 @@ use crate::time::Moment;
 use crate::upstream::bell::Bell;
 use crate::upstream::breaker::SOLE_EJECTION;
 use crate::upstream::eligible::{Ask, can_take};
-use crate::upstream::endpoint::{self, Credential, Endpoint, EndpointId, ModelMap};
+use crate::upstream::endpoint::{self, Credential, Endpoint, EndpointId, ModelMap, Signature};
 use crate::upstream::key::KeyState;
 use crate::upstream::profile::Profile;
 use crate::upstream::state::EndpointState;
@@ -238,6 +238,7 @@ impl Builder<'_> {
             key_identity,
             state: Arc::clone(state),
             key: Arc::clone(key),
+            signature: Signature::from(&id),
             id,
         }
     }

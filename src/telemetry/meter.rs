@@ -4,9 +4,10 @@
 //!   the moment in which somebody reads.
 //! - Names that others choose (models) are bounded: those beyond the bound are counted as `other`.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use foldhash::HashMap;
 
 use super::event::{AttemptRecord, RequestRecord, Tokens};
 

@@ -9,9 +9,11 @@
 //!
 //! It does not decide: the caller asks whether the endpoint still can take the request.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use foldhash::fast::RandomState;
 
 use super::endpoint::EndpointId;
 use super::recent::Recent;
@@ -43,6 +45,16 @@ pub struct Sticky {
     pub last: Moment,
 }
 
+/// What is remembered of a conversation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recalled {
+    /// Where it was served last, if that was within [`GROUP_STICKS`]. Whether that endpoint still counts is for
+    /// [`Sticky::endpoint_within`].
+    pub sticky: Option<Sticky>,
+    /// The endpoint it avoids now.
+    pub avoided: Option<EndpointId>,
+}
+
 #[derive(Debug, Default)]
 struct Session {
     sticky: Option<Sticky>,
@@ -65,15 +77,16 @@ impl Affinity {
     /// For about `capacity` sessions.
     pub fn with_capacity(capacity: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(Recent::new(capacity / SHARDS))).collect();
-        Self { shards, hasher: RandomState::new() }
+        Self { shards, hasher: RandomState::default() }
     }
 
-    /// Where `session` was served last, if that was within [`GROUP_STICKS`]. Whether its endpoint still counts is for
-    /// [`Sticky::endpoint_within`].
-    pub fn prefer(&self, session: &str, now: Moment) -> Option<Sticky> {
+    /// What is remembered of `session`, which counts as used now.
+    pub fn recall(&self, session: &str, now: Moment) -> Recalled {
         let mut shard = self.shard(session);
-        let sticky = shard.get(session)?.sticky.as_ref()?;
-        (now.since(sticky.last) <= GROUP_STICKS).then(|| sticky.clone())
+        let Some(known) = shard.get(session) else { return Recalled::default() };
+        let sticky = known.sticky.as_ref().filter(|sticky| now.since(sticky.last) <= GROUP_STICKS);
+        let avoided = known.avoid.as_ref().filter(|(_, until)| now < *until);
+        Recalled { sticky: sticky.cloned(), avoided: avoided.map(|(endpoint, _)| endpoint.clone()) }
     }
 
     /// `session` was served well by `endpoint`.
@@ -93,13 +106,6 @@ impl Affinity {
     /// A stream of `session` broke at `endpoint` after it had begun: the re-send goes elsewhere for [`AVOIDED_FOR`].
     pub fn avoid(&self, session: &str, endpoint: &EndpointId, now: Moment) {
         self.change(session, |known| known.avoid = Some((endpoint.clone(), now.after(AVOIDED_FOR))));
-    }
-
-    /// The endpoint that `session` avoids now.
-    pub fn avoided(&self, session: &str, now: Moment) -> Option<EndpointId> {
-        let mut shard = self.shard(session);
-        let (endpoint, until) = shard.get(session)?.avoid.as_ref()?;
-        (now < *until).then(|| endpoint.clone())
     }
 
     /// How many sessions are remembered.
@@ -156,32 +162,35 @@ mod tests {
     #[test]
     fn a_session_stays_on_its_endpoint_for_the_ttl_and_in_its_group_for_a_day() {
         let affinity = Affinity::new();
-        assert_eq!(affinity.prefer("s", at(0)), None);
+        assert_eq!(affinity.recall("s", at(0)).sticky, None);
         affinity.remember("s", &id("a"), &group(), at(0));
         affinity.remember("s", &id("a"), &group(), at(200));
         for (now, on_endpoint, in_group) in
             [(500, true, true), (501, false, true), (86_600, false, true), (86_601, false, false)]
         {
-            let sticky = affinity.prefer("s", at(now));
+            let sticky = affinity.recall("s", at(now)).sticky;
             let endpoint = sticky.as_ref().and_then(|sticky| sticky.endpoint_within(TTL, at(now)));
             assert_eq!((endpoint == Some(&id("a")), sticky.is_some()), (on_endpoint, in_group), "{now}");
         }
         affinity.remember("s", &id("b"), &"other".into(), at(300));
-        let sticky = affinity.prefer("s", at(300)).expect("it was served");
+        let sticky = affinity.recall("s", at(300)).sticky.expect("it was served");
         assert_eq!((sticky.endpoint, &*sticky.group), (id("b"), "other"));
-        assert_eq!(affinity.prefer("t", at(300)), None);
+        assert_eq!(affinity.recall("t", at(300)).sticky, None);
     }
 
     #[test]
     fn a_broken_stream_is_avoided_until_the_session_was_served_elsewhere() {
         let affinity = Affinity::new();
         affinity.avoid("new", &id("a"), at(0));
-        assert_eq!((affinity.avoided("new", at(9)), affinity.avoided("new", at(10))), (Some(id("a")), None));
-        assert_eq!((affinity.prefer("new", at(1)), affinity.avoided("other", at(1))), (None, None));
+        assert_eq!(
+            (affinity.recall("new", at(9)).avoided, affinity.recall("new", at(10)).avoided),
+            (Some(id("a")), None)
+        );
+        assert_eq!((affinity.recall("new", at(1)).sticky, affinity.recall("other", at(1)).avoided), (None, None));
         affinity.remember("new", &id("a"), &group(), at(1));
-        assert_eq!(affinity.avoided("new", at(2)), Some(id("a")), "an older request of it ended well there");
+        assert_eq!(affinity.recall("new", at(2)).avoided, Some(id("a")), "an older request of it ended well there");
         affinity.remember("new", &id("b"), &group(), at(2));
-        assert_eq!(affinity.avoided("new", at(3)), None);
+        assert_eq!(affinity.recall("new", at(3)).avoided, None);
     }
 
     #[test]
@@ -189,10 +198,10 @@ mod tests {
         let affinity = Affinity::with_capacity(3200);
         for n in 0..20_000 {
             affinity.remember(&n.to_string(), &id("a"), &group(), at(n));
-            affinity.prefer("0", at(n));
+            affinity.recall("0", at(n));
         }
         assert!(affinity.len() <= 3200 && !affinity.is_empty());
-        let known = |session| affinity.prefer(session, at(20_000)).is_some();
+        let known = |session| affinity.recall(session, at(20_000)).sticky.is_some();
         assert_eq!((known("0"), known("19999"), known("1")), (true, true, false));
     }
 }

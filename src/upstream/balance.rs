@@ -8,10 +8,10 @@
 //! - priorities come first: a better one is used up before the next, and within one the stand-bys (weight 0) come last;
 //! - what is remembered about a profile ends with the snapshot it belongs to.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use fastrand::Rng;
+use foldhash::{HashMap, HashMapExt as _};
 use smallvec::SmallVec;
 
 use super::breaker::Standing;

@@ -59,7 +59,7 @@ pub fn says_overloaded(body: &[u8]) -> bool {
 
 /// A 2xx that may not be an answer: a page, an error object, garbage.
 fn within_success(head: &Answer<'_>) -> Outcome {
-    if content_type(head.headers).starts_with("text/event-stream") {
+    if is_of_type(head.headers, "text/event-stream") {
         return Outcome::Success;
     }
     if page(head) || head.body.trim_ascii_start().first() != Some(&b'{') {
@@ -116,12 +116,14 @@ fn server(head: &Answer<'_>) -> Outcome {
 }
 
 fn page(head: &Answer<'_>) -> bool {
-    content_type(head.headers).starts_with("text/html") || is_page(head.body)
+    is_of_type(head.headers, "text/html") || is_page(head.body)
 }
 
-fn content_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    value.unwrap_or_default().trim().to_ascii_lowercase()
+/// Whether the `Content-Type` begins with this media type.
+pub fn is_of_type(headers: &HeaderMap, media: &str) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes().trim_ascii());
+    let begins = value.and_then(|value| value.get(..media.len()));
+    begins.is_some_and(|begins| begins.eq_ignore_ascii_case(media.as_bytes()))
 }
 
 #[cfg(test)]

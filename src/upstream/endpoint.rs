@@ -26,11 +26,28 @@ impl fmt::Display for EndpointId {
     }
 }
 
+/// Its names as they stand in the headers of an answer; `None` where one cannot.
+#[derive(Clone, Debug)]
+pub struct Signature {
+    /// Name of its profile.
+    pub profile: Option<HeaderValue>,
+    /// Its id in that profile.
+    pub id: Option<HeaderValue>,
+}
+
+impl From<&EndpointId> for Signature {
+    fn from(id: &EndpointId) -> Self {
+        Self { profile: HeaderValue::from_str(&id.profile).ok(), id: HeaderValue::from_str(&id.id).ok() }
+    }
+}
+
 /// One place that can answer. A clone shares its live state.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Who it is.
     pub id: EndpointId,
+    /// How its answers say so.
+    pub signature: Signature,
     /// Its address as written, for people.
     pub base_url: Arc<str>,
     /// Path prefix of its address without a trailing slash; often empty.

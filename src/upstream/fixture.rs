@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::endpoint::{Credential, Endpoint, EndpointId, ModelMap, Timeouts};
+use super::endpoint::{Credential, Endpoint, EndpointId, ModelMap, Signature, Timeouts};
 use super::key::KeyState;
 use super::profile::Profile;
 use super::state::EndpointState;
@@ -18,8 +18,10 @@ pub(crate) const fn at(seconds: u64) -> Moment {
 /// An endpoint with a key of its own.
 pub(crate) fn endpoint(id: &str) -> Endpoint {
     let second = Duration::from_secs(1);
+    let id = EndpointId { profile: "main".into(), id: id.into() };
     Endpoint {
-        id: EndpointId { profile: "main".into(), id: id.into() },
+        signature: Signature::from(&id),
+        id,
         base_url: "http://127.0.0.1:1".into(),
         prefix: "".into(),
         target: None,

@@ -63,23 +63,21 @@ impl<B: RequestBody> Lease<B> {
     }
 
     /// Sends `request` and returns the answer. Dropping the future closes the connection (HTTP/2: resets the stream).
-    pub(super) async fn exchange(self, target: &Target, mut request: Request<B>) -> Result<Response<Answer>, Failure> {
+    pub(super) async fn exchange(
+        self,
+        target: &Target,
+        request: impl FnOnce() -> Request<B>,
+    ) -> Result<Response<Answer>, Failure> {
         let response = match &self.connection {
-            Leased::Http1(connection) => {
-                into_origin_form(&mut request, target);
-                connection.send(request).await?
-            }
-            Leased::Http2(connection) => {
-                into_absolute_form(&mut request, target);
-                connection.send(request).await?
-            }
+            Leased::Http1(connection) => connection.send(in_origin_form(request(), target)).await?,
+            Leased::Http2(connection) => connection.send(in_absolute_form(request(), target)).await?,
         };
         check(&response).map_err(|error| Failure { error, unanswered: false })?;
         Ok(response.map(|body| Answer::new(body, self.hold)))
     }
 }
 
-fn into_origin_form<B: Body>(request: &mut Request<B>, target: &Target) {
+fn in_origin_form<B: Body>(mut request: Request<B>, target: &Target) -> Request<B> {
     *request.version_mut() = Version::HTTP_11;
     request.headers_mut().entry(HOST).or_insert_with(|| target.host_header().clone());
     // hyper leaves the length of an empty body out, which some servers answer with 411 (RFC 9110, 8.6).
@@ -89,10 +87,11 @@ fn into_origin_form<B: Body>(request: &mut Request<B>, target: &Target) {
     if request.uri().authority().is_some() {
         *request.uri_mut() = Uri::from(path_and_query(request.uri()));
     }
+    request
 }
 
 /// In HTTP/2 the host is part of the URI; a `Host` the caller has set takes its place there.
-fn into_absolute_form<B>(request: &mut Request<B>, target: &Target) {
+fn in_absolute_form<B>(mut request: Request<B>, target: &Target) -> Request<B> {
     *request.version_mut() = Version::HTTP_2;
     let set = request.headers_mut().remove(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut parts = http::uri::Parts::default();
@@ -100,6 +99,7 @@ fn into_absolute_form<B>(request: &mut Request<B>, target: &Target) {
     parts.authority = Some(set.unwrap_or_else(|| target.authority().clone()));
     parts.path_and_query = Some(path_and_query(request.uri()));
     *request.uri_mut() = Uri::from_parts(parts).expect("scheme, authority and path make a URI");
+    request
 }
 
 fn path_and_query(uri: &Uri) -> PathAndQuery {

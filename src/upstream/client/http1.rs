@@ -6,9 +6,9 @@
 //! - In every other case it is dropped, which closes the socket at once, whatever is still under way.
 
 use std::cell::{Cell, RefCell};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -16,6 +16,7 @@ use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
 
 use super::answer::Held;
 use super::driver::Driver;
@@ -71,17 +72,41 @@ impl<B: RequestBody> Http1<B> {
     }
 
     /// Sends `request`, whose URI is in origin form.
-    pub(super) async fn send(&self, request: Request<B>) -> Result<Response<Incoming>, Failure> {
+    pub(super) fn send(&self, request: Request<B>) -> Sending<'_, B, impl Future<Output = Sent>> {
         let reused = self.served.replace(true);
         self.heard.begin();
-        let mut sending = pin!(self.sender.borrow_mut().send_request(request));
-        let result = std::future::poll_fn(|cx| self.driver.poll(cx, |cx| sending.as_mut().poll(cx))).await;
-        self.heard.head();
-        result.map_err(|error| Failure {
+        let sent = self.sender.borrow_mut().send_request(request);
+        Sending { connection: self, reused, sent }
+    }
+}
+
+/// What comes of a request on its connection.
+type Sent = hyper::Result<Response<Incoming>>;
+
+pin_project! {
+    /// A request on its way, and the connection that is driven for it.
+    // Not an `async fn`, in which the request would have its place a second time.
+    pub(super) struct Sending<'a, B: RequestBody, F> {
+        connection: &'a Http1<B>,
+        reused: bool,
+        #[pin]
+        sent: F,
+    }
+}
+
+impl<B: RequestBody, F: Future<Output = Sent>> Future for Sending<'_, B, F> {
+    type Output = Result<Response<Incoming>, Failure>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Http1 { driver, heard, .. } = this.connection;
+        let sent = ready!(driver.poll(cx, |cx| this.sent.as_mut().poll(cx)));
+        heard.head();
+        Poll::Ready(sent.map_err(|error| Failure {
             // Cancelled: it was never written. Otherwise silence on a reused connection says that it was dead already.
-            unanswered: reused && (error.is_canceled() || !self.heard.anything()),
+            unanswered: *this.reused && (error.is_canceled() || !heard.anything()),
             error: (&error).into(),
-        })
+        }))
     }
 }
 

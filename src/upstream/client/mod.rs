@@ -26,13 +26,13 @@ mod wire;
 mod tests;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use foldhash::HashMap;
 use http::{Request, Response};
 use http_body::Body;
 
@@ -72,7 +72,7 @@ impl<B: RequestBody> Client<B> {
     ///
     /// Of the request's URI path and query count. `Host` is the target's unless the request has one. A body of known
     /// length is sent with `content-length`. Headers of the connection (`connection`, `upgrade`, ...) are the caller's
-    /// to leave out. Must run inside a `LocalSet`.
+    /// to leave out. Must run where local tasks can be spawned.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection of the request (HTTP/2: resets its stream).
@@ -84,7 +84,7 @@ impl<B: RequestBody> Client<B> {
         let pool = self.pool(target);
         let lease = pool.lease(target, &self.0.own, Want::Any).await?;
         let (newer, may_be_stale) = (Want::NewerThan(lease.birth()), lease.may_be_stale());
-        let failure = match lease.exchange(target, request()).await {
+        let failure = match lease.exchange(target, &request).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
@@ -92,7 +92,7 @@ impl<B: RequestBody> Client<B> {
             return Err(failure.error);
         }
         let lease = pool.lease(target, &self.0.own, newer).await?;
-        lease.exchange(target, request()).await.map_err(|failure| failure.error)
+        lease.exchange(target, &request).await.map_err(|failure| failure.error)
     }
 
     /// Closes the idle connections of all pools but those `in_use`. Running requests end as they would have.
