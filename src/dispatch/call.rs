@@ -112,7 +112,7 @@ impl Call {
     fn headers_for(&self, endpoint: &Endpoint, length: u64) -> HeaderMap {
         let own = matches!(endpoint.credential, Credential::Passthrough);
         let named = named_by_connection(&self.headers);
-        // A copy without some is much cheaper than a new map of the others.
+        // A copy without some is much cheaper than a new map of the others; the last one moves to where one is left out.
         let mut headers = self.headers.clone();
         for name in self.headers.keys().filter(|name| stays_down(name, own) || named.contains(name)) {
             // What has a value of ours instead keeps its place.
@@ -246,6 +246,49 @@ mod tests {
             let kept = downward(headers(sent));
             let lengths: Vec<&HeaderValue> = kept.get_all(CONTENT_LENGTH).iter().collect();
             assert_eq!(lengths, goes_down.into_iter().collect::<Vec<_>>(), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn what_goes_up_is_the_clients_and_what_is_ours_takes_its_place() {
+        let sent = headers(&[
+            ("accept", "a"),
+            ("authorization", "Bearer theirs"),
+            ("x-one", "1"),
+            ("content-length", "99"),
+            ("x-one", "2"),
+            ("x-last", "z"),
+            ("x-hop", "theirs"),
+            ("connection", "keep-alive, x-hop"),
+            ("x-api-key", "theirs"),
+        ]);
+        let call = Call { headers: sent, ..call() };
+        let up = call.headers_for(&crate::upstream::fixture::endpoint("a"), 3);
+        let pairs: Vec<(&str, &[u8])> = up.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let expected: [(&str, &[u8]); 6] = [
+            ("accept", b"a"),
+            ("authorization", b"canary"),
+            ("x-one", b"1"),
+            ("x-one", b"2"),
+            ("content-length", b"3"),
+            ("x-last", b"z"),
+        ];
+        assert_eq!(pairs, expected);
+    }
+
+    /// A request without anything.
+    fn call() -> Call {
+        Call {
+            kind: Kind::Messages,
+            method: Method::POST,
+            target: PathAndQuery::from_static("/v1/messages"),
+            headers: HeaderMap::new(),
+            body: Replay::default(),
+            facts: Facts::default(),
+            session: None,
+            deadline: Instant::now(),
+            room: None,
+            stored: false,
         }
     }
 
