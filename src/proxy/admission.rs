@@ -56,9 +56,8 @@ fn parse_host(host: &[u8]) -> Result<Authority, ()> {
 fn is_ours(authority: &Authority, hosts: &[String]) -> bool {
     let name = authority.host();
     let bare = name.trim_start_matches('[').trim_end_matches(']');
-    let loopback = bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
-    loopback
-        || name.eq_ignore_ascii_case("localhost")
+    name.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
         || name.to_ascii_lowercase().ends_with(".localhost")
         || hosts.iter().any(|host| host.eq_ignore_ascii_case(name) || host.eq_ignore_ascii_case(authority.as_str()))
 }
