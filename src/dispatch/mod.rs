@@ -28,6 +28,7 @@ mod shared;
 pub mod silence;
 mod skip;
 pub mod sse;
+pub mod turn;
 pub mod unanswered;
 mod usage;
 
@@ -48,6 +49,7 @@ use call::Call;
 use journal::Journal;
 use relay::Body;
 use run::{Run, Verdict};
+use turn::others_first;
 use unanswered::Unanswered;
 
 /// Gets `call` answered by somebody, or gives it back unanswered.
@@ -64,6 +66,7 @@ pub fn again(unanswered: Unanswered<'_>) -> Asking<'_> {
 pub type Asking<'a> = Pin<Box<dyn Future<Output = Result<Response<Body>, Unanswered<'a>>> + 'a>>;
 
 async fn ask(mut run: Box<Run<'_>>) -> Result<Response<Body>, Unanswered<'_>> {
+    others_first().await;
     while let Some(flight) = run.next().await {
         let attempted = attempt(&run.worker().client, run.call(), flight.endpoint(), run.asked()).await;
         match run.judge(&flight, &attempted) {

@@ -23,6 +23,7 @@ use crate::dispatch::facts::Facts;
 use crate::dispatch::journal::{Journal, STOPPING};
 use crate::dispatch::relay::{Body, Cut};
 use crate::dispatch::silence::{TooLong, in_time};
+use crate::dispatch::turn::others_first;
 use crate::dispatch::{Shared, Worker};
 use crate::limit::{Limit, Share};
 use crate::queue::{self, Queue};
@@ -59,6 +60,7 @@ pub async fn handle(door: Rc<Door>, connection: Connection, request: Request<Inc
     let busy = connection.activity.request(request.version());
     let answer = pin!(answer(&door, &connection, request));
     let answered = unless_ending(&door.worker.shared, answer).await;
+    others_first().await;
     let (response, turn) = answered.unwrap_or_else(|| (stopping().response(), None));
     response.map(|body| Guarded { body, taken: Taken::current(), _busy: busy, _turn: turn })
 }
