@@ -102,19 +102,24 @@ impl Call {
         target.map(Uri::from).unwrap_or_default()
     }
 
-    /// The client's headers that are forwarded; its credential only where that is the endpoint's `own`.
-    pub fn upward(&self, own: bool) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    /// The client's headers that are forwarded to everyone: without its credential.
+    pub fn upward(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let is_held_back = self.held_back(false);
+        self.headers.iter().filter(move |(name, _)| !is_held_back(name))
+    }
+
+    /// Which of the client's headers are not forwarded; its credential is only where that is the endpoint's `own`.
+    fn held_back(&self, own: bool) -> impl Fn(&HeaderName) -> bool {
         let named = named_by_connection(&self.headers);
-        self.headers.iter().filter(move |(name, _)| !stays_down(name, own) && !named.contains(name))
+        move |name| stays_down(name, own) || named.contains(name)
     }
 
     /// With the length of the body it is for.
     fn headers_for(&self, endpoint: &Endpoint, length: u64) -> HeaderMap {
-        let own = matches!(endpoint.credential, Credential::Passthrough);
-        let named = named_by_connection(&self.headers);
+        let is_held_back = self.held_back(matches!(endpoint.credential, Credential::Passthrough));
         // A copy without some is much cheaper than a new map of the others; the last one moves to where one is left out.
         let mut headers = self.headers.clone();
-        for name in self.headers.keys().filter(|name| stays_down(name, own) || named.contains(name)) {
+        for name in self.headers.keys().filter(|name| is_held_back(name)) {
             // What has a value of ours instead keeps its place.
             match (name, &endpoint.credential, &endpoint.target) {
                 (name, Credential::Header(of, _), _) if name == of => {}

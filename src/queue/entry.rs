@@ -34,7 +34,7 @@ pub(super) fn name() -> Arc<str> {
 pub(super) fn request(call: &Call) -> entries::Request {
     entries::Request {
         target: call.target.to_string(),
-        headers: write(call.upward(false).filter(|(name, value)| is_kept(name, value))),
+        headers: write(call.upward().filter(|(name, value)| is_kept(name, value))),
         body: call.body.pieces().concat(),
     }
 }
