@@ -51,6 +51,7 @@ mod steer;
 mod steering;
 mod stream_failure;
 mod support;
+mod turns;
 mod validate;
 mod workflow;
 mod writing;
