@@ -1,11 +1,13 @@
 //! Passing over the parts of a JSON text that are not looked at, 64 bytes at a time.
 //!
 //! For each block one bit per byte says where quotes, backslashes and brackets stand. Arithmetic on those words tells which
-//! quotes are escaped and which brackets stand in strings, so that prose, code and schemas cost the same.
+//! quotes are escaped and which brackets stand in strings; while a string goes on only its end is looked for.
 //!
 //! Invariants:
 //! - passing over a text in any pieces comes to the same place;
 //! - of a text that is not JSON the place is some place: nothing is refused.
+
+use std::ops::ControlFlow::{self, Break, Continue};
 
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, Simd, dispatch, u8x64};
@@ -15,6 +17,13 @@ use serde::de::IgnoredAny;
 const BLOCK: usize = 64;
 /// Every second byte of a block, from the first.
 const EVEN: u64 = u64::MAX / 3;
+
+/// What a block that was passed over is part of.
+enum Inside {
+    /// One string, as a whole.
+    String,
+    Mixed,
+}
 
 /// Where a text has been read to, as far as it matters for going on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,41 +46,79 @@ impl Place {
     #[inline(always)]
     fn pass_with<S: Simd>(&mut self, simd: S, text: &[u8], floor: u32) -> usize {
         let (blocks, rest) = text.as_chunks();
-        for (nth, block) in blocks.iter().enumerate() {
-            if let Some(end) = self.pass_block(simd, block, BLOCK, floor) {
-                return nth * BLOCK + end;
+        let mut passed = 0;
+        while let Some(block) = blocks.get(passed) {
+            match self.pass_block(simd, block, BLOCK, floor) {
+                Break(end) => return passed * BLOCK + end,
+                Continue(Inside::Mixed) => passed += 1,
+                // Long strings go on: what else is in a text need not be looked for.
+                Continue(Inside::String) => passed += 1 + self.pass_in_string(simd, &blocks[passed + 1..]),
             }
         }
-        let end = if rest.is_empty() { None } else { self.pass_block(simd, &filled_up(rest), rest.len(), floor) };
-        end.map_or(text.len(), |end| blocks.len() * BLOCK + end)
+        if rest.is_empty() {
+            return text.len();
+        }
+        match self.pass_block(simd, &filled_up(rest), rest.len(), floor) {
+            Break(end) => blocks.len() * BLOCK + end,
+            Continue(_) => text.len(),
+        }
+    }
+
+    /// Passes over the blocks that are of the string as a whole; returns how many.
+    #[expect(clippy::inline_always, reason = "as above")]
+    #[inline(always)]
+    fn pass_in_string<S: Simd>(&mut self, simd: S, blocks: &[[u8; BLOCK]]) -> usize {
+        let mut first = u64::from(self.escaped);
+        let ends = |block: &[u8; BLOCK]| {
+            let bytes = u8x64::from_slice(simd, block);
+            let (escaped, carried) = escaped(first, places(bytes, b'\\'), BLOCK);
+            let ends = places(bytes, b'"') & !escaped != 0;
+            if !ends {
+                first = carried;
+            }
+            ends
+        };
+        let passed = blocks.iter().position(ends).unwrap_or(blocks.len());
+        self.escaped = first == 1;
+        passed
     }
 
     /// Passes over the first `length` bytes of `block`, which is blank behind them.
     #[expect(clippy::inline_always, reason = "as above")]
     #[inline(always)]
-    fn pass_block<S: Simd>(&mut self, simd: S, block: &[u8; BLOCK], length: usize, floor: u32) -> Option<usize> {
+    fn pass_block<S: Simd>(
+        &mut self,
+        simd: S,
+        block: &[u8; BLOCK],
+        length: usize,
+        floor: u32,
+    ) -> ControlFlow<usize, Inside> {
         let bytes = u8x64::from_slice(simd, block);
-        let quotes = places(bytes, b'"');
-        if quotes == 0 && self.in_string && block[length - 1] != b'\\' {
-            self.escaped = false;
-            return None;
-        }
-        let quotes = quotes & !self.escaped(places(bytes, b'\\'), length);
-        if self.depth <= floor {
-            return (quotes != 0).then(|| self.end(quotes));
-        }
+        let (escaped, carried) = escaped(u64::from(self.escaped), places(bytes, b'\\'), length);
+        self.escaped = carried == 1;
+        let quotes = places(bytes, b'"') & !escaped;
         if quotes == 0 && self.in_string {
-            return None;
+            return Continue(Inside::String);
+        }
+        if self.depth <= floor {
+            return if quotes == 0 { Continue(Inside::Mixed) } else { Break(self.end(quotes)) };
         }
         let strings = from_odd_to_even(quotes) ^ if self.in_string { u64::MAX } else { 0 };
         self.in_string = strings >> (BLOCK - 1) == 1;
         // The square brackets differ from the curly ones in this bit alone.
         let curly = bytes | 0x20;
         let (opening, closing) = (places(curly, b'{') & !strings, places(curly, b'}') & !strings);
-        self.pass_brackets(opening, closing, floor)
+        self.pass_brackets(opening, closing, floor).map_or(Continue(Inside::Mixed), Break)
     }
 
+    #[expect(clippy::inline_always, reason = "as above")]
+    #[inline(always)]
     fn pass_brackets(&mut self, opening: u64, closing: u64, floor: u32) -> Option<usize> {
+        // Mostly too few are closed here to come to the floor, in whatever order.
+        if closing.count_ones() < self.depth - floor {
+            self.depth = self.depth + opening.count_ones() - closing.count_ones();
+            return None;
+        }
         let mut left = opening | closing;
         while left != 0 {
             let others = left & (left - 1);
@@ -93,24 +140,24 @@ impl Place {
         (self.in_string, self.escaped) = (false, false);
         at.trailing_zeros() as usize + 1
     }
+}
 
-    /// The bytes that are escaped, among the first `length` of a block with backslashes at these places: those behind an odd
-    /// number of backslashes.
-    fn escaped(&mut self, backslashes: u64, length: usize) -> u64 {
-        let first = u64::from(self.escaped);
-        let backslashes = backslashes & !first;
-        if backslashes == 0 {
-            self.escaped = false;
-            return first;
-        }
-        let begins = backslashes & !(backslashes << 1);
-        // A run of ones, with one added where it begins, becomes a single one behind it.
-        let behind_even = backslashes.wrapping_add(begins & EVEN) & !backslashes;
-        let (behind_odd, carried) = backslashes.overflowing_add(begins & !EVEN);
-        let escaped = first | (behind_even & !EVEN) | (behind_odd & !backslashes & EVEN);
-        self.escaped = if length < BLOCK { escaped >> length & 1 == 1 } else { carried };
-        escaped
+/// The bytes that are escaped, among the first `length` of a block with backslashes at these places: those behind an odd number
+/// of backslashes. And whether the first byte behind them is: one or zero, as `first` says it of the first of them.
+#[expect(clippy::inline_always, reason = "as above")]
+#[inline(always)]
+fn escaped(first: u64, backslashes: u64, length: usize) -> (u64, u64) {
+    let backslashes = backslashes & !first;
+    // Mostly none stands beside another.
+    if backslashes & (backslashes << 1) == 0 {
+        return (first | (backslashes << 1), backslashes >> (length - 1));
     }
+    let begins = backslashes & !(backslashes << 1);
+    // A run of ones, with one added where it begins, becomes a single one behind it.
+    let behind_even = backslashes.wrapping_add(begins & EVEN) & !backslashes;
+    let (behind_odd, carried) = backslashes.overflowing_add(begins & !EVEN);
+    let escaped = first | (behind_even & !EVEN) | (behind_odd & !backslashes & EVEN);
+    (escaped, if length < BLOCK { escaped >> length & 1 } else { u64::from(carried) })
 }
 
 /// Whether `text` is one JSON value to its end. Of an object only strings and brackets are looked at.
@@ -149,6 +196,9 @@ mod tests {
 
     use super::*;
 
+    /// Escapes of all kinds for several blocks, and an end.
+    const LONG_STRING: &str = r#"(a{0,20}\\["\\n]|[\{\]]|\\\\){0,100}["\}\] ]{0,20}"#;
+
     /// Byte by byte, as the grammar says it.
     fn slowly(place: &mut Place, text: &[u8], floor: u32) -> usize {
         for (at, byte) in text.iter().enumerate() {
@@ -182,7 +232,7 @@ mod tests {
     proptest! {
         #[test]
         fn comes_to_where_reading_byte_by_byte_comes(
-            text in r#"[a"\\\{\}\[\] ]{0,200}"#, filler in 0_usize..70, cut in 0_usize..270,
+            text in prop_oneof![r#"[a"\\\{\}\[\] ]{0,200}"#, LONG_STRING], filler in 0_usize..70, cut in 0_usize..270,
             depth in 1_u32..4, in_string in any::<bool>(),
         ) {
             let text = [&vec![b'x'; filler], text.as_bytes()].concat();
