@@ -13,6 +13,7 @@ use super::explain::ExplainArgs;
 use super::health::HealthCommand;
 use super::import::ImportArgs;
 use super::init::InitArgs;
+use super::later::Later;
 use super::man::ManArgs;
 use super::plan::PlanArgs;
 use super::priority::PriorityCommand;
@@ -37,61 +38,61 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// See the proxy work, and break, over simulated endpoints: no key, no network.
-    Demo(DemoArgs),
+    Demo(Later<DemoArgs>),
     /// Write a commented starter qcc.yaml; never overwrites one.
-    Init(InitArgs),
+    Init(Later<InitArgs>),
     /// Take over what another tool was set up with.
-    Import(ImportArgs),
+    Import(Later<ImportArgs>),
     /// Add a profile.
-    Add(AddArgs),
+    Add(Later<AddArgs>),
     /// List the profiles of the file.
-    List(ListArgs),
+    List(Later<ListArgs>),
     /// Remove a profile.
-    Remove(RemoveArgs),
+    Remove(Later<RemoveArgs>),
     /// Rename a profile, wherever the file names it.
-    Rename(RenameArgs),
+    Rename(Later<RenameArgs>),
     /// Set the profile that is meant where none is named.
-    Default(DefaultArgs),
+    Default(Later<DefaultArgs>),
     /// Point Claude Code at a profile or at the proxy, in its settings.
-    Use(UseArgs),
+    Use(Later<UseArgs>),
     /// Print the same as exports, for `eval`.
-    Env(EnvArgs),
+    Env(Later<EnvArgs>),
     /// Run a command with Claude Code's environment set, and the proxy for as long as it takes.
-    Run(RunArgs),
+    Run(Later<RunArgs>),
     /// Print a key to the program that asks for it: what Claude Code's `apiKeyHelper` runs.
-    Key(KeyArgs),
+    Key(Later<KeyArgs>),
     /// Show everything on one screen: the proxy, the active profile, the endpoints, the queue.
-    Status(StatusArgs),
+    Status(Later<StatusArgs>),
     /// Say who would serve a request now, in which order, and why not the others.
-    Explain(ExplainArgs),
+    Explain(Later<ExplainArgs>),
     /// Add, list, change and remove endpoints.
     #[command(subcommand)]
-    Endpoint(EndpointCommand),
+    Endpoint(Later<EndpointCommand>),
     /// Order the profiles into a chain, say when it moves, and move it.
     #[command(subcommand)]
-    Priority(PriorityCommand),
+    Priority(Later<PriorityCommand>),
     /// See how endpoints do, check them, and say how they are checked.
     #[command(subcommand)]
-    Health(HealthCommand),
+    Health(Later<HealthCommand>),
     /// Say how requests wait and are tried again.
     #[command(subcommand)]
-    Queue(QueueCommand),
+    Queue(Later<QueueCommand>),
     /// Read and change single values of the file, by their path.
     #[command(subcommand)]
-    Config(ConfigCommand),
+    Config(Later<ConfigCommand>),
     /// Run the proxy.
     #[command(subcommand)]
-    Proxy(ProxyCommand),
+    Proxy(Later<ProxyCommand>),
     /// Say what saving the file would do to the running proxy; exit code 2 if something.
-    Plan(PlanArgs),
+    Plan(Later<PlanArgs>),
     /// Print how the file differs from the one that runs; exit code 1 if it does.
     Diff,
     /// Check configuration files: everything wrong with them, with its place.
-    Validate(ValidateArgs),
+    Validate(Later<ValidateArgs>),
     /// Print the JSON Schema of qcc.yaml.
     Schema,
     /// Print the script that makes a shell complete commands, names, paths and values.
-    Completions(CompletionsArgs),
+    Completions(Later<CompletionsArgs>),
     /// Print the manual page, or write those of every command.
-    Man(ManArgs),
+    Man(Later<ManArgs>),
 }

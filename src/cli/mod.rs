@@ -16,6 +16,7 @@ mod health;
 mod import;
 mod init;
 mod keys;
+mod later;
 mod man;
 mod paint;
 mod paths;
