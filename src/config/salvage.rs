@@ -30,7 +30,7 @@ pub(super) fn salvage(value: &Value) -> Option<(Value, Cuts)> {
         let mut rest = value.clone();
         cuts.apply(&mut rest);
         let offenders: Vec<Place> =
-            schema::validator().iter_errors(&rest).flat_map(|error| offenders(&rest, &error)).collect();
+            schema::Checks::iter_errors(&rest).flat_map(|error| offenders(&rest, &error)).collect();
         if offenders.is_empty() {
             return Some((rest, cuts));
         }
@@ -49,10 +49,7 @@ fn offenders(root: &Value, error: &ValidationError<'_>) -> Vec<Place> {
     let place = violation::place(root, error.instance_path());
     match error.kind() {
         Kind::AdditionalProperties { unexpected } => unexpected.iter().map(|key| place.key(key)).collect(),
-        Kind::PropertyNames { error } => {
-            error.instance().as_str().map_or_else(|| vec![place.clone()], |key| vec![place.key(key)])
-        }
-        _ => vec![place],
+        _ => vec![violation::bad_name(error).map_or_else(|| place.clone(), |key| place.key(key))],
     }
 }
 

@@ -13,7 +13,7 @@ use super::schema;
 /// Everything the schema refuses in `value`.
 pub(super) fn violations(value: &Value) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for error in schema::validator().iter_errors(value) {
+    for error in schema::Checks::iter_errors(value) {
         Case { root: value, error: &error }.explain(&mut findings);
     }
     findings
@@ -40,6 +40,12 @@ pub(super) fn place(root: &Value, location: &Location) -> Place {
         .collect()
 }
 
+/// The key that may not be called so; the error's place is the object it stands in.
+pub(super) fn bad_name<'a>(error: &'a ValidationError<'_>) -> Option<&'a str> {
+    let (object, _) = error.schema_path().as_str().rsplit_once('/')?;
+    error.instance().as_str().filter(|_| object.ends_with("/propertyNames"))
+}
+
 struct Case<'a> {
     root: &'a Value,
     error: &'a ValidationError<'a>,
@@ -62,8 +68,10 @@ impl Case<'_> {
             Kind::MinLength { .. } | Kind::MinItems { .. } => {
                 Finding::error("empty", &at, format!("{} must not be empty", subject(&at)))
             }
-            Kind::PropertyNames { error } => self.bad_name(&at, error),
-            _ => self.bad_value(&at),
+            _ => match bad_name(self.error) {
+                Some(name) => self.bad_name(&at, name),
+                None => self.bad_value(&at),
+            },
         };
         let told = |earlier: &Finding| earlier.code == finding.code && earlier.place == finding.place;
         if !(finding.code == "bad-value" && findings.last().is_some_and(told)) {
@@ -173,10 +181,8 @@ impl Case<'_> {
         }
     }
 
-    fn bad_name(&self, at: &Place, error: &ValidationError<'_>) -> Finding {
-        let name = error.instance().as_str().unwrap_or_default();
-        let case = Case { root: self.root, error };
-        let help = case.schema().and_then(|schema| schema.get("patternErrorMessage")).and_then(Value::as_str);
+    fn bad_name(&self, at: &Place, name: &str) -> Finding {
+        let help = self.schema().and_then(|schema| schema.get("patternErrorMessage")).and_then(Value::as_str);
         let finding = Finding::error("bad-name", &at.key(name), format!("{name:?} cannot be a name here")).at_key();
         finding.help(help.unwrap_or("use letters, digits, `-`, `_` and `.`"))
     }

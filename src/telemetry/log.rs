@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::Subscriber;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+use tracing_subscriber::{Registry, fmt, reload};
 
 use super::file::{LogFile, Rotation, move_streams};
 use super::sink::Sink;
@@ -46,7 +47,7 @@ pub fn init(log: &Log) -> LogHandle {
 #[derive(Debug)]
 pub struct LogHandle {
     /// `None` where `QCC_LOG` decides.
-    filter: Option<reload::Handle<EnvFilter, Registry>>,
+    filter: Option<reload::Handle<Targets, Registry>>,
     json: Arc<AtomicBool>,
     sink: Option<Sink>,
     rotation: Arc<Rotation>,
@@ -95,7 +96,7 @@ impl Drop for LogHandle {
 /// The subscriber that writes `log`'s lines to what `writer` makes; `fixed` wins over the level.
 pub(super) fn subscriber<W: Write + 'static>(
     log: &Log,
-    fixed: Option<EnvFilter>,
+    fixed: Option<Targets>,
     colour: bool,
     writer: impl Fn() -> W + Send + Sync + 'static,
 ) -> (impl Subscriber + Send + Sync, LogHandle) {
@@ -110,15 +111,21 @@ pub(super) fn subscriber<W: Write + 'static>(
 }
 
 /// qcc speaks from `level` up, libraries from `warn` up.
-fn directives(level: LogLevel) -> EnvFilter {
-    let libraries = if level == LogLevel::Error { "error" } else { "warn" };
-    EnvFilter::new(format!("{libraries},qcc={}", level.as_str()))
+fn directives(level: LogLevel) -> Targets {
+    let own = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    Targets::new().with_default(own.min(LevelFilter::WARN)).with_target("qcc", own)
 }
 
 /// The filter of the environment, or a complaint about it.
-fn from_environment(value: Option<&str>) -> (Option<EnvFilter>, Option<String>) {
+fn from_environment(value: Option<&str>) -> (Option<Targets>, Option<String>) {
     let Some(value) = value.filter(|value| !value.trim().is_empty()) else { return (None, None) };
-    match EnvFilter::builder().parse(value) {
+    match value.parse::<Targets>() {
         Ok(filter) => (Some(filter), None),
         Err(error) => (None, Some(format!("{FILTER_VARIABLE} is ignored: {error}; write `qcc=debug` or `warn`"))),
     }

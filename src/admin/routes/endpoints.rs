@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 
-use super::table::Table;
+use super::table::{Describe, Table};
 use crate::admin::Proxy;
 use crate::admin::error::ApiError;
 use crate::admin::extract::Body;
@@ -17,7 +17,7 @@ use crate::time::Moment;
 use crate::upstream::endpoint::Endpoint;
 use crate::upstream::reset::Forgotten;
 
-pub(super) fn routes(table: Table) -> Table {
+pub(super) fn routes<D: Describe>(table: Table<D>) -> Table<D> {
     let what = "Forgets what is held against an endpoint and its key.";
     table.post::<Reset, WasReset, _, _>("/v1/endpoints/reset", what, reset)
 }

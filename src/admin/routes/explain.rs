@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
-use super::table::Table;
+use super::table::{Describe, Table};
 use crate::admin::Proxy;
 use crate::admin::extract::Params;
 use crate::admin::show;
 use crate::admin::view::explain::{ExplainQuery, Explanation};
 use crate::time::Clocks;
 
-pub(super) fn routes(table: Table) -> Table {
+pub(super) fn routes<D: Describe>(table: Table<D>) -> Table<D> {
     let what = "Who would serve such a request now, in which order, and why not the others.";
     table.ask::<ExplainQuery, Explanation, _, _>("/v1/explain", what, explain)
 }

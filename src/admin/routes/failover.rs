@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 
-use super::table::Table;
+use super::table::{Describe, Table};
 use crate::admin::Proxy;
 use crate::admin::error::ApiError;
 use crate::admin::extract::{Body, Params};
@@ -21,7 +21,7 @@ const TOLD: u32 = 20;
 /// The most that are told.
 const MOST: u32 = 1000;
 
-pub(super) fn routes(table: Table) -> Table {
+pub(super) fn routes<D: Describe>(table: Table<D>) -> Table<D> {
     table
         .ask::<FailoverQuery, Failover, _, _>("/v1/failover", "Which profile is active, and what comes next.", show)
         .post::<SwitchTo, Steered, _, _>("/v1/failover/switch", "Makes a profile active and pins it.", switch)

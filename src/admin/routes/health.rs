@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::endpoints::find;
-use super::table::Table;
+use super::table::{Describe, Table};
 use crate::admin::Proxy;
 use crate::admin::error::ApiError;
 use crate::admin::extract::{Body, Params};
@@ -38,7 +38,7 @@ const DAYS_MOST: u32 = 400;
 /// At least so many percent succeed where all is well.
 const WELL: f64 = 95.0;
 
-pub(super) fn routes(table: Table) -> Table {
+pub(super) fn routes<D: Describe>(table: Table<D>) -> Table<D> {
     table
         .get::<Health, _, _>("/v1/health", "How every endpoint does, by requests and by checks.", show)
         .ask::<DaysQuery, Days, _, _>("/v1/health/days", "What endpoints did, by the day.", days)

@@ -6,12 +6,12 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header::CONTENT_TYPE;
 
-use super::table::Table;
+use super::table::{Describe, Table};
 use crate::admin::Proxy;
 use crate::admin::metrics::{MEDIA_TYPE, Scrape, render};
 use crate::store::entries;
 
-pub(super) fn routes(table: Table) -> Table {
+pub(super) fn routes<D: Describe>(table: Table<D>) -> Table<D> {
     let what = "Counters and gauges in the text format of OpenMetrics.";
     table.text("/metrics", what, MEDIA_TYPE, metrics).text("/v1/metrics", what, MEDIA_TYPE, metrics)
 }

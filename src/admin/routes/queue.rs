@@ -8,7 +8,7 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::table::Table;
+use super::table::{Describe, Table};
 use crate::admin::Proxy;
 use crate::admin::error::ApiError;
 use crate::admin::extract::{Body, Params};
@@ -20,7 +20,7 @@ use crate::time::Moment;
 /// Entries that are listed at most.
 const MOST: u32 = 10_000;
 
-pub(super) fn routes(table: Table) -> Table {
+pub(super) fn routes<D: Describe>(table: Table<D>) -> Table<D> {
     table
         .get::<QueueStatus, _, _>("/v1/queue", "What waits and what is kept, in numbers.", status)
         .ask::<Which, EntryList, _, _>("/v1/queue/entries", "What is kept.", list)

@@ -8,7 +8,7 @@ use axum::extract::State;
 use http::StatusCode;
 use tokio::time::timeout;
 
-use super::table::Table;
+use super::table::{Describe, Table};
 use crate::admin::Proxy;
 use crate::admin::error::ApiError;
 use crate::admin::extract::Params;
@@ -18,7 +18,7 @@ use crate::snapshot::reload::{self, ReloadStatus};
 /// The longest wait for a verdict, in seconds.
 const LONGEST: f64 = 60.0;
 
-pub(super) fn routes(table: Table) -> Table {
+pub(super) fn routes<D: Describe>(table: Table<D>) -> Table<D> {
     let table =
         table.order::<Reload, _, _>("/v1/reload", "Reads the file and the secrets again; says what runs now.", ask);
     table.ask::<VerdictQuery, Verdict, _, _>("/v1/verdict", "What became of a file.", verdict)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
-use super::table::Table;
+use super::table::{Describe, Table};
 use crate::admin::Proxy;
 use crate::admin::standing::{Place, place};
 use crate::admin::view::{
@@ -22,7 +22,7 @@ use crate::upstream::profile;
 use crate::upstream::tally::Counts;
 use crate::upstream::weight::effective_weight;
 
-pub(super) fn routes(table: Table) -> Table {
+pub(super) fn routes<D: Describe>(table: Table<D>) -> Table<D> {
     table.get::<Status, _, _>("/v1/status", "Everything at once.", status)
 }
 

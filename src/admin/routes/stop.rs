@@ -6,11 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 
-use super::table::Table;
+use super::table::{Describe, Table};
 use crate::admin::Proxy;
 use crate::admin::view::Stopping;
 
-pub(super) fn routes(table: Table) -> Table {
+pub(super) fn routes<D: Describe>(table: Table<D>) -> Table<D> {
     table.order::<Stopping, _, _>("/v1/stop", "Finishes what is in progress and stops; a second time ends it.", stop)
 }
 

@@ -1,13 +1,18 @@
 //! Whatever the bytes: an answer, and one that makes sense.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
+use jsonschema::{ValidationError, Validator};
 use proptest::prelude::*;
 use proptest::sample::Index;
+use serde_json::Value;
 
 use super::golden::fixtures;
 use crate::config::document::Document;
-use crate::config::{Loaded, load_bytes, parse};
+use crate::config::schema::Checks;
+use crate::config::units::{Dur, Percent, Size};
+use crate::config::{Loaded, load_bytes, parse, schema};
 
 fn check(bytes: &[u8]) -> Loaded {
     let loaded = load_bytes(Path::new("qcc.yaml"), bytes);
@@ -84,6 +89,30 @@ proptest! {
         check(&bytes);
     }
 
+    /// Values take each other's places, keys too, and become others.
+    #[test]
+    fn the_checks_that_are_compiled_in_find_what_the_schema_finds(
+        which: Index, edits in proptest::collection::vec((any::<Index>(), any::<Index>(), any::<Index>(), value()), 0..4),
+    ) {
+        let values: Vec<_> = corpus().iter().filter_map(|bytes| read(&String::from_utf8_lossy(bytes))).collect();
+        let mut mutant = which.get(&values).clone();
+        for (at, from, of, other) in edits {
+            let given = from.get(&values);
+            let places = places(given);
+            let new = if of.index(4) == 0 { other } else { given.pointer(of.get::<String>(&places)).cloned().unwrap_or(other) };
+            let own = self::places(&mutant);
+            *mutant.pointer_mut(at.get::<String>(&own)).expect("one of its own") = new;
+        }
+        let found = |errors: &mut dyn Iterator<Item = ValidationError<'_>>| {
+            let mut found: Vec<_> = errors.map(|error| error.instance_path().to_string()).collect();
+            found.sort_unstable();
+            found.dedup();
+            found
+        };
+        let compiled = found(&mut Checks::iter_errors(&mutant));
+        prop_assert_eq!(compiled, found(&mut interpreted().iter_errors(&mutant)), "{:#}", mutant);
+    }
+
     #[test]
     fn random_texts_never_panic(pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..60)) {
         check(pieces.concat().as_bytes());
@@ -101,10 +130,40 @@ proptest! {
     }
 }
 
+/// Where each value in it stands.
+fn places(value: &Value) -> Vec<String> {
+    let mut places = vec![String::new()];
+    let below: Vec<(String, &Value)> = match value {
+        Value::Object(object) => {
+            object.iter().map(|(key, value)| (key.replace('~', "~0").replace('/', "~1"), value)).collect()
+        }
+        Value::Array(items) => items.iter().enumerate().map(|(nth, value)| (nth.to_string(), value)).collect(),
+        _ => Vec::new(),
+    };
+    for (step, value) in below {
+        places.extend(self::places(value).into_iter().map(|place| format!("/{step}{place}")));
+    }
+    places
+}
+
+/// The same schema, read when the test runs.
+fn interpreted() -> &'static Validator {
+    static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
+        jsonschema::draft202012::options()
+            .should_validate_formats(true)
+            .with_format("qcc-duration", |text: &str| text.parse::<Dur>().is_ok())
+            .with_format("qcc-size", |text: &str| text.parse::<Size>().is_ok())
+            .with_format("qcc-percent", |text: &str| text.parse::<Percent>().is_ok())
+            .build(schema())
+            .expect("it is a schema")
+    });
+    &VALIDATOR
+}
+
 /// JSON values whose keys mean nothing to YAML.
-fn value() -> impl Strategy<Value = serde_json::Value> {
+fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
-        Just(serde_json::Value::Null),
+        Just(Value::Null),
         any::<bool>().prop_map(Into::into),
         any::<i64>().prop_map(Into::into),
         "[ -~\n中文]{0,20}".prop_map(Into::into),
@@ -115,12 +174,12 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
             proptest::collection::hash_map("[a-z]{1,8}", inner, 0..6)
-                .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }
 
-fn read(text: &str) -> Option<serde_json::Value> {
+fn read(text: &str) -> Option<Value> {
     let parsed = parse::parse(text);
     let root = parsed.root.filter(|_| parsed.complete && parsed.problems.is_empty())?;
     Some(Document::new(text, root).to_value())
@@ -136,7 +195,7 @@ fn another_reader_sees_the_same() {
         if text.contains("<<") || text.contains("1e3") {
             continue;
         }
-        let theirs: serde_json::Value = serde_yaml::from_str(text).expect("valid YAML");
+        let theirs: Value = serde_yaml::from_str(text).expect("valid YAML");
         assert_eq!(read(text), Some(theirs), "{}", file.display());
         compared += 1;
     }
