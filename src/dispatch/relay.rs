@@ -204,15 +204,17 @@ impl Relay {
     /// Puts the small pieces behind a small one to it, as far as they are there.
     fn gather(&mut self, frame: Frame<Bytes>, cx: &mut Context<'_>) -> Frame<Bytes> {
         let Some(first) = frame.data_ref().filter(|piece| self.is_small(piece)) else { return frame };
-        let mut all = BytesMut::new();
+        let mut all = BytesMut::from(&first[..]);
+        // Looking for more would otherwise cost the connection a buffer: this one lay in the buffer that it reads into.
+        drop(frame);
         while all.len() < TOGETHER {
             match self.next(cx) {
                 Poll::Ready(Some(Ok(more))) if more.data_ref().is_some_and(|piece| self.is_small(piece)) => {
-                    if all.is_empty() {
+                    let piece = more.data_ref().map_or(&[][..], |piece| piece);
+                    if all.capacity() - all.len() < piece.len() {
                         all.reserve(2 * SMALL);
-                        all.extend_from_slice(first);
                     }
-                    all.extend_from_slice(more.data_ref().map_or(&[], |piece| &piece[..]));
+                    all.extend_from_slice(piece);
                 }
                 Poll::Ready(other) => {
                     self.ahead = Some(other);
@@ -221,7 +223,7 @@ impl Relay {
                 Poll::Pending => break,
             }
         }
-        if all.is_empty() { frame } else { Frame::data(all.freeze()) }
+        Frame::data(all.freeze())
     }
 
     fn is_small(&self, piece: &Bytes) -> bool {
