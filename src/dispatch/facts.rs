@@ -26,7 +26,7 @@ pub struct Facts {
 impl Facts {
     /// Reads them off `body`.
     pub fn of(body: &Replay) -> Self {
-        let mut scanner = Scanner::default();
+        let mut scanner = Scanner { text: Vec::with_capacity(USUAL), ..Scanner::default() };
         for piece in body.pieces() {
             scanner.feed(piece);
         }
@@ -34,6 +34,8 @@ impl Facts {
     }
 }
 
+/// Room for the keys and values that clients send; longer ones take more.
+const USUAL: usize = 256;
 /// Longest key or value that is looked at; longer ones are none of ours.
 const LONGEST: usize = 4096;
 
