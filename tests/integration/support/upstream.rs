@@ -89,7 +89,7 @@ impl Shared {
 
 /// A scripted upstream. Stops when dropped.
 pub(crate) struct Upstream {
-    address: SocketAddr,
+    place: Refused,
     scheme: &'static str,
     shared: Arc<Shared>,
     listening: Option<JoinSet<()>>,
@@ -129,17 +129,12 @@ impl Upstream {
         Self::on(Wire::TlsH2(ca.acceptor(&["h2"])), script).await
     }
 
+    #[expect(clippy::unused_async, reason = "tests wait for a start, whatever it takes")]
     async fn on(wire: Wire, script: impl Fn(&Recorded) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
-        Self::listening(listener, wire, script)
+        Self::listening(Refused::new(), wire, script)
     }
 
-    fn listening(
-        listener: TcpListener,
-        wire: Wire,
-        script: impl Fn(&Recorded) -> Reply + Send + Sync + 'static,
-    ) -> Self {
-        let address = listener.local_addr().expect("it is bound");
+    fn listening(place: Refused, wire: Wire, script: impl Fn(&Recorded) -> Reply + Send + Sync + 'static) -> Self {
         let shared = Arc::new(Shared {
             requests: Mutex::new(Vec::new()),
             script: Mutex::new(Arc::new(script)),
@@ -148,14 +143,14 @@ impl Upstream {
         });
         let scheme = if matches!(wire, Wire::Plain) { "http" } else { "https" };
         let mut listening = JoinSet::new();
-        listening.spawn(listen(listener, wire, Arc::clone(&shared)));
-        Self { address, scheme, shared, listening: Some(listening) }
+        listening.spawn(listen(place.listener(), wire, Arc::clone(&shared)));
+        Self { place, scheme, shared, listening: Some(listening) }
     }
 
     /// The `base_url` of this upstream, without a path.
     pub(crate) fn url(&self) -> String {
         let host = if self.scheme == "http" { "127.0.0.1" } else { "localhost" };
-        format!("{}://{host}:{}", self.scheme, self.address.port())
+        format!("{}://{host}:{}", self.scheme, self.place.address.port())
     }
 
     /// From the next request on, answers as `script` says.
@@ -186,13 +181,13 @@ impl Upstream {
     /// Waits until `count` requests have arrived.
     pub(crate) async fn wait_for(&self, count: usize) -> Vec<Recorded> {
         let enough = || (self.count() >= count).then(|| self.requests());
-        until(&format!("{count} requests at {}", self.address), &self.shared.changes, enough).await
+        until(&format!("{count} requests at {}", self.place.address), &self.shared.changes, enough).await
     }
 
     /// Waits until the other side has left request `index`, and says when.
     pub(crate) async fn wait_left(&self, index: usize) -> Instant {
         let left = || self.requests().get(index).and_then(|request| request.left);
-        until(&format!("request {index} of {} abandoned", self.address), &self.shared.changes, left).await
+        until(&format!("request {index} of {} abandoned", self.place.address), &self.shared.changes, left).await
     }
 
     /// Dies as a killed process does: connections are reset, new ones refused.
@@ -200,7 +195,7 @@ impl Upstream {
         if let Some(mut listening) = self.listening.take() {
             listening.shutdown().await;
         }
-        Refused::at(self.address)
+        self.place.clone()
     }
 }
 
@@ -349,23 +344,19 @@ async fn put<S: AsyncWrite>(bytes: &[u8], split: usize, write: &mut WriteHalf<S>
     Ok(())
 }
 
-/// An address where every connection is refused, and stays so: the port is taken and nobody listens.
+/// An address where every connection is refused: it is taken, and nobody listens. It stays taken while somebody does, so that
+/// no connection of another test can have its port in between.
+#[derive(Clone)]
 pub(crate) struct Refused {
     address: SocketAddr,
-    socket: Socket,
+    _taken: Arc<Socket>,
 }
 
 impl Refused {
     pub(crate) fn new() -> Self {
-        Self::at((Ipv4Addr::LOCALHOST, 0).into())
-    }
-
-    fn at(address: SocketAddr) -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are file descriptors left");
-        socket.set_reuse_address(true).expect("Linux allows it");
-        socket.bind(&address.into()).expect("the port is free");
+        let socket = bound((Ipv4Addr::LOCALHOST, 0).into());
         let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("it is bound");
-        Self { address, socket }
+        Self { address, _taken: Arc::new(socket) }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -374,9 +365,21 @@ impl Refused {
 
     /// From now on a working endpoint.
     pub(crate) fn serve(self) -> Upstream {
-        self.socket.listen(128).expect("the port is ours");
-        self.socket.set_nonblocking(true).expect("a socket takes options");
-        let listener = TcpListener::from_std(self.socket.into()).expect("it listens");
-        Upstream::listening(listener, Wire::Plain, Reply::served)
+        Upstream::listening(self, Wire::Plain, Reply::served)
     }
+
+    fn listener(&self) -> TcpListener {
+        let socket = bound(self.address);
+        socket.listen(128).expect("nobody else listens");
+        socket.set_nonblocking(true).expect("a socket takes options");
+        TcpListener::from_std(socket.into()).expect("it listens")
+    }
+}
+
+/// A socket that shares its address with others, of which one may listen.
+fn bound(address: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are file descriptors left");
+    socket.set_reuse_address(true).expect("Linux allows it");
+    socket.bind(&address.into()).expect("the port is free");
+    socket
 }
