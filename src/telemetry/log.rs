@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::Subscriber;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Registry, fmt, reload};
 
@@ -124,10 +124,22 @@ fn directives(level: LogLevel) -> Targets {
 
 /// The filter of the environment, or a complaint about it.
 fn from_environment(value: Option<&str>) -> (Option<Targets>, Option<String>) {
-    let Some(value) = value.filter(|value| !value.trim().is_empty()) else { return (None, None) };
-    match value.parse::<Targets>() {
-        Ok(filter) => (Some(filter), None),
-        Err(error) => (None, Some(format!("{FILTER_VARIABLE} is ignored: {error}; write `qcc=debug` or `warn`"))),
+    let is_blank = |value: &str| value.chars().all(|char| char == ',' || char.is_whitespace());
+    let Some(value) = value.filter(|value| !is_blank(value)) else { return (None, None) };
+    match targets(value) {
+        Ok(targets) => (Some(targets), None),
+        Err(why) => (None, Some(format!("{FILTER_VARIABLE} is ignored: {why}; write `qcc=debug` or `warn`"))),
+    }
+}
+
+/// `LEVEL` or `TARGET=LEVEL`, with commas between. What is neither must not silence the log, nor let all libraries speak.
+fn targets(value: &str) -> Result<Targets, String> {
+    let named = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte));
+    let directives: Vec<&str> = value.split(',').map(str::trim).filter(|directive| !directive.is_empty()).collect();
+    let target = |directive: &&&str| directive.split('=').next().is_none_or(|name| name.is_empty() || !named(name));
+    match directives.iter().find(target) {
+        Some(odd) => Err(format!("`{odd}` names no target")),
+        None => directives.join(",").parse().map_err(|error: ParseError| error.to_string()),
     }
 }
 
@@ -173,7 +185,15 @@ mod tests {
         assert_eq!(buffer.lines().len(), 1);
         let (filter, complaint) = from_environment(Some("qcc=loud,=,"));
         assert!(filter.is_none() && complaint.is_some_and(|text| text.starts_with("QCC_LOG is ignored")));
-        assert!(from_environment(Some(" ")).0.is_none());
+        for wrong in ["%%%", "=debug", "qcc[span]=debug", "info,qcc=a=b"] {
+            assert!(matches!(from_environment(Some(wrong)), (None, Some(_))), "{wrong}");
+        }
+        for blank in [" ", ", ,"] {
+            assert!(matches!(from_environment(Some(blank)), (None, None)), "{blank}");
+        }
+        let allows =
+            |value, target| from_environment(Some(value)).0.expect(value).would_enable(target, &tracing::Level::DEBUG);
+        assert!(allows("qcc=info, hyper=debug,", "hyper::proto") && !allows("debug,qcc=info", "qcc::proxy"));
     }
 
     #[test]
