@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::args::Args;
 use super::edit::Sheet;
-use super::{paths, stdout};
+use super::{later, paths, stdout};
 
 /// Set by the script when it asks.
 const VARIABLE: &str = "COMPLETE";
@@ -32,6 +32,9 @@ pub(super) struct CompletionsArgs {
 
 /// Answers a shell that asks, and ends the process; goes on if none does.
 pub(super) fn answer() {
+    if std::env::var_os(VARIABLE).is_some() {
+        later::at_once();
+    }
     CompleteEnv::with_factory(Args::command).var(VARIABLE).complete();
 }
 

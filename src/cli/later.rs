@@ -1,12 +1,21 @@
 //! Words that are made known when they are needed.
 
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::builder::{Resettable, StyledStr};
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches, Id, Subcommand};
 
-/// What follows the name of a command. Only the command that was typed, or all for completions, manual and help, are told
-/// what may follow: a proxy that starts needs the words of no other.
+/// Whether nothing is left for later.
+static AT_ONCE: AtomicBool = AtomicBool::new(false);
+
+/// From now on all words are made known at once: completions need those of every command, in the order they were given.
+pub(super) fn at_once() {
+    AT_ONCE.store(true, Ordering::Relaxed);
+}
+
+/// What follows the name of a command. Only the command that was typed is told what may follow: a proxy that starts needs the
+/// words of no other.
 #[derive(Debug)]
 pub(super) struct Later<T>(T);
 
@@ -38,11 +47,11 @@ impl<T: Args> Args for Later<T> {
     }
 
     fn augment_args(command: Command) -> Command {
-        command.defer(|command| described(command, T::augment_args))
+        later(command, T::augment_args, |command| described(command, T::augment_args))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        command.defer(|command| described(command, T::augment_args_for_update))
+        later(command, T::augment_args_for_update, |command| described(command, T::augment_args_for_update))
     }
 }
 
@@ -52,12 +61,18 @@ impl<T: Subcommand> Subcommand for Later<T> {
     }
 
     fn augment_subcommands(command: Command) -> Command {
-        command.defer(|command| described(command, T::augment_subcommands))
+        later(command, T::augment_subcommands, |command| described(command, T::augment_subcommands))
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
-        command.defer(|command| described(command, T::augment_subcommands_for_update))
+        later(command, T::augment_subcommands_for_update, |command| {
+            described(command, T::augment_subcommands_for_update)
+        })
     }
+}
+
+fn later(command: Command, augment: fn(Command) -> Command, described: fn(Command) -> Command) -> Command {
+    if AT_ONCE.load(Ordering::Relaxed) { augment(command) } else { command.defer(described) }
 }
 
 /// `command` with what `augment` adds, and what was said of it already: the name of a command is described where it is listed.

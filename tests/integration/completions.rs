@@ -41,6 +41,14 @@ fn names_come_from_the_file_and_values_from_the_schema() {
 }
 
 #[test]
+fn commands_and_options_are_offered_in_their_order() {
+    let desk = Desk::with(FILE);
+    assert_eq!(offered(&desk, &["help", "endpoint", "a"]), ["add"]);
+    assert_eq!(offered(&desk, &["endpoint", "help", "a"]), ["add"]);
+    assert_eq!(offered(&desk, &["list", "--"]), ["--json", "--config", "--help", "--version"]);
+}
+
+#[test]
 fn every_shell_gets_a_script() {
     let desk = Desk::with(FILE);
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
