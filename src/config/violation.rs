@@ -54,6 +54,10 @@ struct Case<'a> {
 impl Case<'_> {
     fn explain(&self, findings: &mut Vec<Finding>) {
         let at = place(self.root, self.error.instance_path());
+        if let Some(name) = bad_name(self.error) {
+            findings.push(self.bad_name(&at, name));
+            return;
+        }
         let finding = match self.error.kind() {
             Kind::AdditionalProperties { unexpected } => {
                 findings.extend(unexpected.iter().map(|key| self.unknown_key(&at, key)));
@@ -68,10 +72,7 @@ impl Case<'_> {
             Kind::MinLength { .. } | Kind::MinItems { .. } => {
                 Finding::error("empty", &at, format!("{} must not be empty", subject(&at)))
             }
-            _ => match bad_name(self.error) {
-                Some(name) => self.bad_name(&at, name),
-                None => self.bad_value(&at),
-            },
+            _ => self.bad_value(&at),
         };
         let told = |earlier: &Finding| earlier.code == finding.code && earlier.place == finding.place;
         if !(finding.code == "bad-value" && findings.last().is_some_and(told)) {

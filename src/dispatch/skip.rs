@@ -142,8 +142,9 @@ impl Place {
     }
 }
 
-/// The bytes that are escaped, among the first `length` of a block with backslashes at these places: those behind an odd number
-/// of backslashes. And whether the first byte behind them is: one or zero, as `first` says it of the first of them.
+/// The bytes that are escaped, but for backslashes, among the first `length` of a block with backslashes at these places: those
+/// behind an odd number of backslashes. And whether the first byte behind them is: one or zero, as `first` says it of the
+/// first of them.
 #[expect(clippy::inline_always, reason = "as above")]
 #[inline(always)]
 fn escaped(first: u64, backslashes: u64, length: usize) -> (u64, u64) {
