@@ -1,14 +1,12 @@
 //! Disks that are full, refuse to be written or fail: nothing that was acknowledged is lost, the proxy goes on, and every
 //! command says the same of it.
 
-use std::process::Stdio;
-
 use qcc::store::entries::State;
 use rustix::process::{Resource, Rlimit, prlimit};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::support::config::{in_order, with};
+use crate::support::tracer::traced;
 use crate::support::{Proxy, Reply, Request, Setup, Upstream, in_time};
 
 const SLOW: &str = "queue: { hold: 0s, strategy: fixed, base: 10m, max_delay: 10m }";
@@ -123,20 +121,8 @@ async fn a_first_start_on_a_full_disk_takes_it_and_its_lock_when_there_is_room()
 
 /// Makes every sync of the proxy fail, as long as this lives; `None` where that cannot be done.
 async fn failing_syncs(proxy: &Proxy) -> Option<Child> {
-    let pid = proxy.pid().as_raw_nonzero().to_string();
-    let mut tracer = Command::new("strace")
-        .args(["-f", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO", "-p", &pid])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .ok()?;
-    let mut said = BufReader::new(tracer.stderr.take()?).lines();
-    let attached = in_time("a tracer attaches, or says why not", said.next_line()).await.ok()??.contains("attached");
-    // It goes on talking.
-    tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
-    attached.then_some(tracer)
+    let arguments = ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"];
+    traced(proxy, arguments).await
 }
 
 #[tokio::test]

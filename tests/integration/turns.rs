@@ -1,38 +1,18 @@
 //! A worker that has several requests at hand takes all of them in before it sends any on, and so with their answers.
 
 use std::fs;
-use std::path::Path;
-use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::process::{Child, Command};
 
 use crate::support::config::{in_order, with_server};
 use crate::support::http1::Reader;
+use crate::support::tracer::traced;
 use crate::support::{Proxy, RawClient, in_time, messages};
 
 const COUNT: usize = 6;
-
-/// Writes what the proxy reads from and writes to sockets to `log`; `None` where it cannot be traced.
-async fn traced(proxy: &Proxy, log: &Path) -> Option<Child> {
-    let mut tracer = Command::new("strace")
-        .args(["-f", "-s", "16", "-e", "trace=read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg", "-o"])
-        .arg(log)
-        .args(["-p", &proxy.pid().as_raw_nonzero().to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .ok()?;
-    let mut said = BufReader::new(tracer.stderr.take()?).lines();
-    let attached = in_time("a tracer attaches, or says why not", said.next_line()).await.ok()??.contains("attached");
-    tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
-    attached.then_some(tracer)
-}
 
 /// Stops the proxy; what is sent to it until it goes on is at hand all at once.
 async fn stop(proxy: &Proxy) {
@@ -137,7 +117,9 @@ async fn what_is_at_hand_is_taken_in_before_any_of_it_is_sent_on() {
     let (mut clients, mut sides) = connected(&proxy, &listener).await;
     let place = tempfile::tempdir().expect("a folder can be made");
     let log = place.path().join("trace");
-    let Some(mut tracer) = traced(&proxy, &log).await else {
+    let calls = "trace=read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg";
+    let arguments = ["-s", "16", "-e", calls, "-o", log.to_str().expect("a plain path")];
+    let Some(mut tracer) = traced(&proxy, arguments).await else {
         eprintln!(
             "SKIPPED: what the proxy reads and writes cannot be seen here (that needs `strace` and leave to trace)"
         );

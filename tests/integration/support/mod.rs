@@ -17,6 +17,7 @@ pub(crate) mod raw;
 pub(crate) mod reply;
 pub(crate) mod save;
 pub(crate) mod tls;
+pub(crate) mod tracer;
 pub(crate) mod upstream;
 
 use std::time::Duration;
