@@ -47,11 +47,11 @@ impl<T: Args> Args for Later<T> {
     }
 
     fn augment_args(command: Command) -> Command {
-        later(command, T::augment_args, |command| described(command, T::augment_args))
+        later(command, |command| described(command, T::augment_args))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        later(command, T::augment_args_for_update, |command| described(command, T::augment_args_for_update))
+        later(command, |command| described(command, T::augment_args_for_update))
     }
 }
 
@@ -61,18 +61,16 @@ impl<T: Subcommand> Subcommand for Later<T> {
     }
 
     fn augment_subcommands(command: Command) -> Command {
-        later(command, T::augment_subcommands, |command| described(command, T::augment_subcommands))
+        later(command, |command| described(command, T::augment_subcommands))
     }
 
     fn augment_subcommands_for_update(command: Command) -> Command {
-        later(command, T::augment_subcommands_for_update, |command| {
-            described(command, T::augment_subcommands_for_update)
-        })
+        later(command, |command| described(command, T::augment_subcommands_for_update))
     }
 }
 
-fn later(command: Command, augment: fn(Command) -> Command, described: fn(Command) -> Command) -> Command {
-    if AT_ONCE.load(Ordering::Relaxed) { augment(command) } else { command.defer(described) }
+fn later(command: Command, augment: fn(Command) -> Command) -> Command {
+    if AT_ONCE.load(Ordering::Relaxed) { augment(command) } else { command.defer(augment) }
 }
 
 /// `command` with what `augment` adds, and what was said of it already: the name of a command is described where it is listed.

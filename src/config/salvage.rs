@@ -49,7 +49,7 @@ fn offenders(root: &Value, error: &ValidationError<'_>) -> Vec<Place> {
     let place = violation::place(root, error.instance_path());
     match error.kind() {
         Kind::AdditionalProperties { unexpected } => unexpected.iter().map(|key| place.key(key)).collect(),
-        _ => vec![violation::bad_name(error).map_or_else(|| place.clone(), |key| place.key(key))],
+        _ => vec![violation::refused_name(error).map_or_else(|| place.clone(), |key| place.key(key))],
     }
 }
 

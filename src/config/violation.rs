@@ -41,7 +41,7 @@ pub(super) fn place(root: &Value, location: &Location) -> Place {
 }
 
 /// The key that may not be called so; the error's place is the object it stands in.
-pub(super) fn bad_name<'a>(error: &'a ValidationError<'_>) -> Option<&'a str> {
+pub(super) fn refused_name<'a>(error: &'a ValidationError<'_>) -> Option<&'a str> {
     let (object, _) = error.schema_path().as_str().rsplit_once('/')?;
     error.instance().as_str().filter(|_| object.ends_with("/propertyNames"))
 }
@@ -54,7 +54,7 @@ struct Case<'a> {
 impl Case<'_> {
     fn explain(&self, findings: &mut Vec<Finding>) {
         let at = place(self.root, self.error.instance_path());
-        if let Some(name) = bad_name(self.error) {
+        if let Some(name) = refused_name(self.error) {
             findings.push(self.bad_name(&at, name));
             return;
         }

@@ -134,10 +134,13 @@ fn from_environment(value: Option<&str>) -> (Option<Targets>, Option<String>) {
 
 /// `LEVEL` or `TARGET=LEVEL`, with commas between. What is neither must not silence the log, nor let all libraries speak.
 fn targets(value: &str) -> Result<Targets, String> {
-    let named = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte));
+    let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_:-".contains(&byte);
     let directives: Vec<&str> = value.split(',').map(str::trim).filter(|directive| !directive.is_empty()).collect();
-    let target = |directive: &&&str| directive.split('=').next().is_none_or(|name| name.is_empty() || !named(name));
-    match directives.iter().find(target) {
+    let is_odd = |directive: &&str| {
+        let name = directive.split('=').next().unwrap_or_default();
+        name.is_empty() || !name.bytes().all(is_of_a_name)
+    };
+    match directives.iter().find(|directive| is_odd(directive)) {
         Some(odd) => Err(format!("`{odd}` names no target")),
         None => directives.join(",").parse().map_err(|error: ParseError| error.to_string()),
     }
