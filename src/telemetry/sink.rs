@@ -18,7 +18,7 @@ const WAITING: usize = 4096;
 
 /// How long the writer lets lines gather after the first one: waking it for every line would cost the requests more than
 /// writing it.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(20);
 /// Longest wait for the writer when the process ends.
 const FLUSH: Duration = Duration::from_secs(1);
 
