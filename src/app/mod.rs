@@ -8,6 +8,7 @@
 
 mod acceptor;
 mod background;
+mod conversations;
 mod error;
 mod history;
 pub mod lock;

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::acceptor::Acceptor;
+use super::conversations::Conversations;
 use super::lock::Lock;
 use super::signal::{self, Signals};
 use super::upkeep::Upkeep;
@@ -119,6 +120,8 @@ impl Proxy {
         let file = self.instance.as_ref().map(|instance| instance.config.clone());
         let Self { phase, heard, door, admin, store, shared, clerk, in_flight, listeners, crew, upkeep, lock, .. } =
             self;
+        let conversations = Conversations::resume(store.clone(), Arc::clone(&shared)).await;
+        tasks.spawn(conversations.clone().keep());
         if let Some(shown) = shown.map(Arc::new) {
             tasks.spawn(Arc::clone(&shown.happened).follow(shared.events.listen_but_requests()));
             door.map(|door| tasks.spawn(admin::serve(door, Arc::clone(&shown))));
@@ -156,6 +159,7 @@ impl Proxy {
         // It ends by itself, with the word that this is the end.
         while supervised.join_next().await.is_some() {}
         tasks.shutdown().await;
+        conversations.finish();
         keeper.finish().await;
     }
 }

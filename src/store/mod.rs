@@ -30,6 +30,7 @@
 pub mod attempts;
 mod away;
 pub mod checks;
+pub mod conversations;
 mod copy;
 pub mod endpoints;
 pub mod entries;

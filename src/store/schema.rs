@@ -10,8 +10,9 @@ const APPLICATION: i32 = 0x7163_6373;
 /// Shape of the tables; higher is a newer qcc.
 const VERSION: i32 = 1;
 /// The tables, noun by noun.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     super::switches::TABLES,
+    super::conversations::TABLES,
     super::entries::TABLES,
     super::lead::TABLES,
     super::endpoints::TABLES,

@@ -108,6 +108,23 @@ impl Affinity {
         self.change(session, |known| known.avoid = Some((endpoint.clone(), now.after(AVOIDED_FOR))));
     }
 
+    /// The sessions that were served at `since` or later, and where.
+    pub fn served_since(&self, since: Moment) -> Vec<(Box<str>, Sticky)> {
+        let mut served = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let known = shard.iter().filter_map(|(session, known)| Some((session, known.sticky.as_ref()?)));
+            let new = known.filter(|(_, sticky)| sticky.last >= since);
+            served.extend(new.map(|(session, sticky)| (session.clone(), sticky.clone())));
+        }
+        served
+    }
+
+    /// `session` was served last by an earlier process.
+    pub fn restore(&self, session: &str, sticky: Sticky) {
+        self.change(session, |known| known.sticky = Some(sticky));
+    }
+
     /// How many sessions are remembered.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
@@ -191,6 +208,22 @@ mod tests {
         assert_eq!(affinity.recall("new", at(2)).avoided, Some(id("a")), "an older request of it ended well there");
         affinity.remember("new", &id("b"), &group(), at(2));
         assert_eq!(affinity.recall("new", at(3)).avoided, None);
+    }
+
+    #[test]
+    fn another_process_goes_on_with_what_was_served() {
+        let (first, second) = (Affinity::new(), Affinity::new());
+        first.remember("old", &id("a"), &group(), at(10));
+        first.remember("new", &id("b"), &group(), at(20));
+        first.avoid("broken", &id("a"), at(20));
+        let served = first.served_since(at(20));
+        assert_eq!(served.iter().map(|(session, _)| &**session).collect::<Vec<_>>(), ["new"]);
+        for (session, sticky) in first.served_since(at(0)) {
+            second.restore(&session, sticky);
+        }
+        for session in ["old", "new", "broken"] {
+            assert_eq!(second.recall(session, at(30)).sticky, first.recall(session, at(30)).sticky, "{session}");
+        }
     }
 
     #[test]

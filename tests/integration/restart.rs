@@ -86,3 +86,29 @@ async fn ejections_dead_keys_and_rests_survive_a_restart() {
     }
     assert_eq!([ejected.count(), dead.count(), resting.count()], before);
 }
+
+#[tokio::test]
+async fn conversations_stay_on_their_endpoints_across_a_restart() {
+    let mut upstreams = Vec::new();
+    for _ in 0..3 {
+        upstreams.push(Upstream::serving().await);
+    }
+    let named = upstreams.iter().zip(["a", "b", "c"]);
+    let endpoints: Vec<_> = named.map(|(upstream, id)| endpoint(id, &upstream.url(), "")).collect();
+    let proxy = Proxy::start(&with("", &[profile("production", "tier: primary", &endpoints)])).await;
+    let sessions: Vec<String> = (0..16).map(|nth| format!("session-{nth}")).collect();
+    let before = served(&proxy, &sessions).await;
+    assert!(before.iter().any(|id| *id != before[0]), "they are spread: {before:?}");
+    let proxy = restarted(proxy, Signal::TERM).await;
+    assert_eq!(served(&proxy, &sessions).await, before);
+}
+
+/// Who serves each of `sessions`.
+async fn served(proxy: &Proxy, sessions: &[String]) -> Vec<String> {
+    let mut ids = Vec::new();
+    for session in sessions {
+        let answer = proxy.send(&Request::unary().session(session)).await;
+        ids.push(answer.assert_served().endpoint().to_owned());
+    }
+    ids
+}

@@ -1,6 +1,7 @@
 //! The store under load, failures and kills.
 
 mod child;
+mod conversations;
 mod entries;
 mod fault;
 mod files;
