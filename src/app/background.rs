@@ -24,7 +24,7 @@ use crate::admin::socket::Door;
 use crate::config::model::ServerTls;
 use crate::config::{Config, Instance};
 use crate::dispatch::{Shared, Worker};
-use crate::health::keep::Kept;
+use crate::health::kept::Kept;
 use crate::limit::Limit;
 use crate::net::{OwnAddresses, listen, tls};
 use crate::proxy::serve::Phase;

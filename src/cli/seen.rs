@@ -15,7 +15,7 @@ use crate::admin::view::health::Health;
 use crate::admin::view::{Profile, Source, Status, Time};
 use crate::config::model::EndpointFields;
 use crate::config::{Config, Secret, SecretSpec};
-use crate::health::keep::Kept;
+use crate::health::kept::Kept;
 use crate::health::records::Records;
 use crate::snapshot::Snapshot;
 use crate::snapshot::build::{Inputs, build};

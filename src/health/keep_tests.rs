@@ -2,12 +2,16 @@
 
 use std::time::SystemTime;
 
+use super::super::factor::Factor;
+use super::super::kept::{Kept, forgive};
 use super::*;
+use crate::config::model::ProbeKind;
 use crate::snapshot::reload::{Past, Publisher};
 use crate::telemetry::Events;
+use crate::telemetry::event::Tokens;
 use crate::upstream::breaker::Policy;
 use crate::upstream::eligible::{Ask, Why, can_take};
-use crate::upstream::outcome::Outcome;
+use crate::upstream::outcome::{Outcome, RateLimit};
 
 const FILE: &str = "version: 1
 profiles:

@@ -13,6 +13,7 @@
 pub mod check;
 pub mod factor;
 pub mod keep;
+pub mod kept;
 pub mod monitor;
 pub mod once;
 pub mod probe;

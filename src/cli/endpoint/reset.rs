@@ -15,7 +15,7 @@ use crate::cli::place::{Place, refused};
 use crate::cli::seen::Seen;
 use crate::cli::stdout;
 use crate::cli::words::clean;
-use crate::health::keep;
+use crate::health::kept;
 use crate::time::Moment;
 
 /// What can be typed after `qcc endpoint reset`.
@@ -61,7 +61,7 @@ fn forgive(place: Place, name: String) -> Result<WasReset, Failure> {
     // Of the endpoint as it would be run: what lasts is in the state.
     let forgotten = endpoint.reset(Moment::now());
     if seen.as_of().is_some() {
-        seen.place.write(keep::forgive(endpoint))?;
+        seen.place.write(kept::forgive(endpoint))?;
     }
     Ok(WasReset::of(name, forgotten))
 }

@@ -16,7 +16,7 @@ use crate::cli::place::{Place, refused};
 use crate::cli::stdout;
 use crate::cli::table::{Noted, table_with_notes};
 use crate::cli::words::{clean, when};
-use crate::health::keep;
+use crate::health::kept;
 use crate::store::checks;
 
 /// What can be typed after `qcc health history`.
@@ -60,7 +60,7 @@ fn history(args: &HistoryArgs, named: Option<&File>) -> Result<History, Failure>
 
 fn kept(place: &Place, endpoint: String, count: u32) -> Result<History, Failure> {
     let found = place.read(|view| checks::last(view, &endpoint, count))?.unwrap_or_default();
-    let checks = found.iter().filter_map(keep::check).map(|check| Check::from(&check)).collect();
+    let checks = found.iter().filter_map(kept::check).map(|check| Check::from(&check)).collect();
     Ok(History { endpoint, checks })
 }
 
