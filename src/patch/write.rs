@@ -6,8 +6,8 @@
 //! - a new file is written beside it, synced, and renamed over it; where that cannot be (a bind-mounted file, a directory
 //!   that is not ours), the file is written in place after a backup was synced.
 //!
-//! Other programs do not know the lock: one that saves within the microseconds between the comparison and the rename is
-//! overwritten.
+//! Other programs do not know the lock: the file is compared again when the new one is on disk, right before it takes its
+//! place. One that saves within the microseconds between is overwritten.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -75,15 +75,16 @@ pub fn write(file: &Path, patch: &Patch) -> Result<(), WriteError> {
     let target = fs::canonicalize(file).map_err(failed)?;
     let directory = target.parent().unwrap_or(Path::new("/"));
     let lock = lock(directory).map_err(failed)?;
-    if fs::read(&target).map_err(failed)? != patch.before.as_bytes() {
+    if !holds(&target, &patch.before).map_err(failed)? {
         return Err(WriteError::Changed { path: file.to_owned() });
     }
     if patch.is_empty() {
         return Ok(());
     }
     clear(directory);
-    match replace(&target, directory, patch.after.as_bytes()) {
+    match replace(&target, directory, patch) {
         Ok(()) => lock.sync_all().or_else(unsupported).map_err(failed),
+        Err(Replace::Changed) => Err(WriteError::Changed { path: file.to_owned() }),
         Err(Replace::InPlace) => in_place(file, &target, directory, patch),
         Err(Replace::Failed(source)) => Err(failed(source)),
     }
@@ -117,13 +118,20 @@ fn clear(directory: &Path) {
     }
 }
 
-enum Replace {
+/// Whether the file still says `text`.
+fn holds(target: &Path, text: &str) -> io::Result<bool> {
+    Ok(fs::read(target)? == text.as_bytes())
+}
+
+pub(super) enum Replace {
+    /// Somebody else saved the file meanwhile.
+    Changed,
     /// Renaming is not possible here.
     InPlace,
     Failed(io::Error),
 }
 
-fn replace(target: &Path, directory: &Path, bytes: &[u8]) -> Result<(), Replace> {
+pub(super) fn replace(target: &Path, directory: &Path, patch: &Patch) -> Result<(), Replace> {
     let old = fs::metadata(target).map_err(Replace::Failed)?;
     let mut file = tempfile::Builder::new()
         .prefix(UNFINISHED)
@@ -134,7 +142,10 @@ fn replace(target: &Path, directory: &Path, bytes: &[u8]) -> Result<(), Replace>
         fchown(file.as_file(), Some(old.uid()), Some(old.gid())).map_err(|error| in_place_if(error, NOT_OURS))?;
     }
     file.as_file().set_permissions(old.permissions()).map_err(Replace::Failed)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Replace::Failed)?;
+    file.write_all(patch.after.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(Replace::Failed)?;
+    if !holds(target, &patch.before).map_err(Replace::Failed)? {
+        return Err(Replace::Changed);
+    }
     file.persist(target).map(drop).map_err(|refused| in_place_if(refused.error, BOUND))
 }
 
@@ -153,6 +164,9 @@ pub(super) fn in_place(file: &Path, target: &Path, directory: &Path, patch: &Pat
     let failed = |source| WriteError::Io { path: file.to_owned(), source };
     let mut handle = OpenOptions::new().write(true).open(target).map_err(failed)?;
     let backup = backup(directory, patch.before.as_bytes()).map_err(failed)?;
+    if !holds(target, &patch.before).map_err(failed)? {
+        return Err(WriteError::Changed { path: file.to_owned() });
+    }
     let Err(source) = overwrite(&mut handle, patch.after.as_bytes()) else { return Ok(()) };
     if overwrite(&mut handle, patch.before.as_bytes()).is_ok() {
         return Err(failed(source));

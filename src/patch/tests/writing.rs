@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use crate::config::load;
-use crate::patch::write::in_place;
+use crate::patch::write::{Replace, in_place, replace};
 use crate::patch::{Edit, Patch, Path, WriteError, plan, write};
 
 fn patch(before: &str, after: &str) -> Patch {
@@ -49,6 +49,19 @@ fn a_file_that_changed_meanwhile_is_left_alone() {
     fs::remove_file(&path).expect("ours");
     assert!(matches!(write(&path, &patch("old", "new")), Err(WriteError::Io { .. })));
     assert_eq!(names(dir.path()), [""; 0]);
+}
+
+#[test]
+fn a_file_that_changed_while_the_new_one_was_written_is_left_alone() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("qcc.yaml");
+    fs::write(&path, "theirs").expect("writable");
+    // What is called once the file was as expected.
+    assert!(matches!(replace(&path, dir.path(), &patch("old", "new")), Err(Replace::Changed)));
+    let error = in_place(&path, &path, dir.path(), &patch("old", "new")).expect_err("not what it was");
+    assert!(matches!(error, WriteError::Changed { .. }), "{error}");
+    assert_eq!(fs::read_to_string(&path).expect("readable"), "theirs");
+    assert_eq!(names(dir.path()), ["qcc.yaml"]);
 }
 
 #[test]
