@@ -92,8 +92,8 @@ impl Case<'_> {
 
     fn unknown_key(&self, at: &Place, key: &str) -> Finding {
         let known: Vec<&str> = self.schema().map(property_names).unwrap_or_default();
-        let written: Vec<&String> = self.instance().as_object().map(|o| o.keys().collect()).unwrap_or_default();
-        let open: Vec<&str> = known.iter().copied().filter(|k| !written.iter().any(|w| w == k)).collect();
+        let is_open = |key: &&str| self.instance().get(*key).is_none();
+        let open: Vec<&str> = known.iter().copied().filter(is_open).collect();
         let message = match at.last_key() {
             Some(_) => format!("`{key}` is not a key of {}", subject(at)),
             None => format!("`{key}` is not a key of this file"),
