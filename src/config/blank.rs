@@ -189,6 +189,13 @@ notify:
     }
 
     #[test]
+    fn a_hash_in_a_text_begins_no_comment() {
+        let text = "version: 1\nprofiles:\n  a: { description: 'account #2', base_url: 'https://a.example', api_key: { command: \
+                    [print, 'key #1'] } }\n  'b #': { description: a#b, api_key: { command: [c, d] } } # api_key: canary\n";
+        assert_eq!(blanked(text), text.replace("canary", BLANK));
+    }
+
+    #[test]
     fn effective_values_hold_no_secret() {
         let config = load_bytes(Path::new("/x/qcc.yaml"), TEXT.as_bytes()).config.expect("valid");
         let shown = effective(&config).to_string();

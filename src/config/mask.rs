@@ -30,7 +30,8 @@ const SHORTEST_WORD: usize = 8;
 impl Mask {
     /// Of a text and what was parsed of it.
     pub(super) fn new(text: &str, parsed: &Parsed) -> Self {
-        let mut search = Search { text, spans: Vec::new(), words: Vec::new() };
+        let mut search = Search::new(text);
+        search.texts(parsed);
         let nodes = parsed.shadowed.iter().map(|(key, node)| (key.as_str(), node));
         nodes.for_each(|(key, node)| search.value(key, node));
         parsed.root.iter().for_each(|root| search.node(root));
@@ -74,7 +75,7 @@ impl Mask {
         if let Some(words) = self.words.as_ref().filter(|words| words.is_match(message.as_str())) {
             *message = words.replace_all(message, &vec![REDACTED; words.patterns_len()]);
         }
-        let mut search = Search { text: message, spans: Vec::new(), words: Vec::new() };
+        let mut search = Search::new(message);
         search.bare_keys();
         for span in merged(search.spans).into_iter().rev() {
             message.replace_range(span, REDACTED);
@@ -105,12 +106,55 @@ struct Search<'t> {
     text: &'t str,
     spans: Vec<Range<usize>>,
     words: Vec<String>,
+    /// Keys and values with a `#` in them, which begins no comment; in order.
+    texts: Vec<Range<usize>>,
 }
 
-impl Search<'_> {
+impl<'t> Search<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { text, spans: Vec::new(), words: Vec::new(), texts: Vec::new() }
+    }
+
+    /// Notes what is text of the file, and no comment.
+    fn texts(&mut self, parsed: &Parsed) {
+        let shadowed = parsed.shadowed.iter().map(|(_, node)| node);
+        parsed.root.iter().chain(shadowed).for_each(|node| self.texts_in(node));
+        self.texts = merged(std::mem::take(&mut self.texts));
+    }
+
+    fn texts_in(&mut self, node: &Node) {
+        match &node.data {
+            Data::Scalar(..) => self.text_at(&node.span),
+            Data::List(items) => items.iter().for_each(|item| self.texts_in(item)),
+            Data::Map(entries) => entries.values().for_each(|entry| {
+                self.text_at(&entry.key);
+                self.texts_in(&entry.value);
+            }),
+        }
+    }
+
+    fn text_at(&mut self, span: &Range<usize>) {
+        if self.text.get(span.clone()).is_some_and(|raw| raw.contains('#')) {
+            self.texts.push(span.clone());
+        }
+    }
+
+    /// Where the comment begins in the line that begins at `start`; the line's length, if it has none.
+    fn comment(&self, start: usize, line: &str) -> usize {
+        let is_text = |at: usize| {
+            let next = self.texts.partition_point(|text| text.end <= at);
+            self.texts.get(next).is_some_and(|text| text.contains(&at))
+        };
+        let mut hashes = line.match_indices('#').map(|(at, _)| at);
+        hashes.find(|at| !is_text(start + at)).unwrap_or(line.len())
+    }
+
     fn node(&mut self, node: &Node) {
         match &node.data {
-            Data::Scalar(text, _) => self.url(text, &node.span),
+            Data::Scalar(text, _) => {
+                self.url(text, &node.span);
+                self.key_without_colon(text, &node.span);
+            }
             Data::List(items) => items.iter().for_each(|item| self.node(item)),
             Data::Map(entries) => entries.iter().for_each(|(key, entry)| self.value(key, &entry.value)),
         }
@@ -178,6 +222,15 @@ impl Search<'_> {
         }
     }
 
+    /// `api_key VALUE` on a line of its own is a text where a mapping should be.
+    fn key_without_colon(&mut self, value: &str, span: &Range<usize>) {
+        let before = self.text.get(..span.start).and_then(|text| text.rsplit('\n').next()).unwrap_or_default();
+        let key = value.split_once(char::is_whitespace).map(|(key, _)| key);
+        if before.trim().is_empty() && key.is_some_and(is_sensitive) {
+            self.spans.push(span.clone());
+        }
+    }
+
     /// Userinfo, query and fragment of every URL in the text.
     fn urls(&mut self) {
         for (at, _) in self.text.match_indices("://") {
@@ -211,23 +264,25 @@ impl Search<'_> {
         let mut start = 0;
         let mut block = None;
         for line in self.text.split_inclusive('\n') {
-            let comment = line.find('#').unwrap_or(line.len());
-            let from = if all { 0 } else { comment };
+            let from = if all { 0 } else { self.comment(start, line) };
             let indent = line.len() - line.trim_start_matches([' ', '\t', '#']).len();
             let content = line.trim_end().len().max(indent);
-            if block.is_some_and(|above| indent > above) && !is_reference(line) && from <= indent {
+            let below = |above: usize| indent > above || all && indent == above && !is_entry(line);
+            if block.is_some_and(below) && !is_reference(line) && from <= indent {
                 self.spans.push(start + indent..start + content);
             } else if content > indent {
-                block = self.words_of_line(start, line, from..content).then_some(indent);
+                block = self.words_of_line(start, line, from..content, all).then_some(indent);
             }
             start += line.len();
         }
     }
 
-    /// Blanks what follows a key that names a secret; whether the secret may go on in the lines below.
-    fn words_of_line(&mut self, start: usize, line: &str, range: Range<usize>) -> bool {
+    /// Blanks what follows a key that names a secret; whether the secret may go on in the lines below. In a broken file the
+    /// colon may be missing.
+    fn words_of_line(&mut self, start: usize, line: &str, range: Range<usize>, broken: bool) -> bool {
         let part = line.get(range.clone()).unwrap_or_default();
-        for (colon, _) in part.match_indices([':', '=']) {
+        let ends_a_key = |c: char| matches!(c, ':' | '=') || broken && matches!(c, ' ' | '\t');
+        for (colon, _) in part.match_indices(ends_a_key) {
             let before = part[..colon].trim_end().trim_end_matches(['"', '\'']);
             let word = before.trim_end_matches(|c: char| c.is_alphanumeric() || "-_.".contains(c)).len();
             let value = part[colon + 1..].trim_start();
@@ -236,8 +291,14 @@ impl Search<'_> {
                 return true;
             }
         }
-        false
+        broken && part.rsplit([' ', '\t']).next().is_some_and(is_sensitive)
     }
+}
+
+/// Whether a line begins a key or an item of its own.
+fn is_entry(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with(['-', '#']) || line.find(':').is_some_and(|colon| colon > 0)
 }
 
 fn is_env_name(name: &str) -> bool {

@@ -51,7 +51,26 @@ const PLACES: &[&str] = &[
     "    # api_key: S",
     "    # ANTHROPIC_API_KEY=S",
     "    description: sk-ant-S-0123456789",
+    "    description: 'no #1' # api_key: S",
+    "    description: |\n      # no comment\n    # api_key: S",
 ];
+
+/// The same, where the `:` is not where it belongs: such a text does not parse.
+const BROKEN: &[&str] = &["    api_key S", "    token \"S\"", "    api_key:\n    S", "    api_key\n    : S"];
+
+#[test]
+fn secrets_are_blanked_where_the_colon_is_missing() {
+    for place in BROKEN {
+        let line = place.replace('S', "canary0123");
+        for text in [
+            format!("version: 1\nprofiles:\n  p:\n    tier: primary\n{line}\n    a: b: c\n"),
+            format!("version: 1\nprofiles:\n  p:\n    tier: primary\n{line}\n    weight: 5\n"),
+            format!("version: 1\nprofiles:\n  p:\n{line}\n"),
+        ] {
+            check(&text);
+        }
+    }
+}
 
 #[test]
 fn secrets_are_blanked_wherever_they_stand() {
