@@ -44,6 +44,7 @@ use self::args::{Args, Command};
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
+    crate::telemetry::redact::guard_panics();
     complete::answer();
     let args = Args::parse();
     let config = args.config.or_else(from_environment);

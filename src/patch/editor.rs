@@ -23,6 +23,10 @@ pub(super) struct Editor {
 
 impl Editor {
     pub(super) fn new(text: &str) -> Result<Self, PatchError> {
+        if text.replace("\r\n", "").contains('\r') {
+            let reason = "the file has line ends that are a bare carriage return; write `\\n` for them first";
+            return Err(PatchError::Refused(reason.to_owned()));
+        }
         Ok(Self { text: text.to_owned(), tree: read::parse(text)? })
     }
 

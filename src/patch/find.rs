@@ -48,6 +48,11 @@ impl Tree {
         Ok(Spot { trail, rest: &[] })
     }
 
+    /// Whether what is not at `spot` comes by a `<<` there.
+    pub(super) fn is_merged(&self, spot: &Spot<'_>) -> bool {
+        spot.rest.first().is_some_and(|step| merged(self.node(&spot.trail), step).is_some())
+    }
+
     /// Why there is nothing at `path`, which leads as far as `spot`.
     pub(super) fn missing(&self, text: &str, path: &Path, spot: &Spot<'_>) -> PatchError {
         let node = self.node(&spot.trail);
@@ -134,7 +139,7 @@ fn label(node: &Node) -> Option<String> {
 }
 
 /// The alias behind `<<` that brings in the key of `step`, and where it stands.
-fn merged<'n>(node: &'n Node, step: &Step) -> Option<(&'n str, usize)> {
+pub(super) fn merged<'n>(node: &'n Node, step: &Step) -> Option<(&'n str, usize)> {
     let Step::Key(key) = step else { return None };
     let sources = node.children().iter().filter(|child| child.key.as_ref().is_some_and(|key| key.merge));
     sources

@@ -15,6 +15,7 @@ impl Editor {
         let value = Value::Object(fields.clone());
         match spot.rest.len() {
             0 => Err(PatchError::Exists { path }),
+            1 if self.tree.is_merged(&spot) => Err(PatchError::Exists { path }),
             1 => {
                 let flow = self.like_the_last(&spot.trail, name, &value);
                 self.enter(&path, &spot.trail, name, &value, flow)
@@ -35,7 +36,8 @@ impl Editor {
 
     pub(super) fn rename_profile(&mut self, from: &str, to: &str) -> Result<(), PatchError> {
         let (old, new) = (Path::of(&["profiles", from]), Path::of(&["profiles", to]));
-        if from != to && self.tree.walk(&self.text, &new)?.rest.is_empty() {
+        let taken = self.tree.walk(&self.text, &new)?;
+        if from != to && (taken.rest.is_empty() || self.tree.is_merged(&taken)) {
             return Err(PatchError::Exists { path: new });
         }
         let spot = self.tree.walk(&self.text, &old)?;
@@ -68,7 +70,7 @@ impl Editor {
     ) -> Result<(), PatchError> {
         let path = endpoints(profile);
         let spot = self.tree.walk(&self.text, &path)?;
-        if spot.rest.len() > 1 {
+        if spot.rest.len() > 1 || self.tree.is_merged(&spot) {
             return Err(self.tree.missing(&self.text, &path, &spot));
         }
         self.tree.guard(&self.text, &path, &spot.trail)?;

@@ -14,9 +14,9 @@ impl Editor {
         let Some((at, above)) = trail.split_last() else { return Ok(()) };
         let node = self.tree.node(above);
         let splices = match (node.children().len(), node.is_flow()) {
-            (1, _) => self.last_one(above, node),
+            (1, _) => self.last_one(above, node)?,
             (_, true) => self.bracketed(node, *at),
-            (_, false) => vec![(self.lines_of(node, *at), String::new())],
+            (_, false) => vec![(self.lines_of(node, *at)?, String::new())],
         };
         self.splice(splices)
     }
@@ -28,11 +28,8 @@ impl Editor {
         let depth = scan::column(&self.text, child.head);
         let below = scan::next_line(&self.text, child.end());
         let end = scan::comments_below(&self.text, below, depth + 1, false);
-        let end = if end > below {
-            scan::line_end(&self.text, scan::line_start(&self.text, end - 1))
-        } else {
-            scan::line_end(&self.text, child.end())
-        };
+        let end =
+            if end > below { scan::line_end_above(&self.text, end) } else { scan::line_end(&self.text, child.end()) };
         if !scan::is_first(&self.text, child.head) {
             return child.head..end;
         }
@@ -42,10 +39,10 @@ impl Editor {
         if start == 0 { line..end } else { start..end }
     }
 
-    fn lines_of(&self, node: &Node, at: usize) -> Range<usize> {
+    fn lines_of(&self, node: &Node, at: usize) -> Result<Range<usize>, PatchError> {
         let region = self.region(node, at);
         if !scan::is_first(&self.text, region.start) {
-            return self.after_the_dash(node, region);
+            return self.after_the_dash(node, at, region);
         }
         let (mut start, mut end) = (region.start, scan::next_line(&self.text, region.end));
         let blank = |at: usize| scan::is_blank(scan::line(&self.text, at));
@@ -60,35 +57,43 @@ impl Editor {
             end = self.text.len();
             start = scan::line_end(&self.text, before(start));
         }
-        start..end
+        Ok(start..end)
     }
 
-    /// `- first: 1`: the next key takes its place.
-    fn after_the_dash(&self, node: &Node, region: Range<usize>) -> Range<usize> {
-        let next = node.children()[1].head;
+    /// `- first: 1`: the next key takes its place. Anything else before a key (`? key`) is for people.
+    fn after_the_dash(&self, node: &Node, at: usize, region: Range<usize>) -> Result<Range<usize>, PatchError> {
+        let before = self.text[scan::line_start(&self.text, region.start)..region.start].trim_end();
+        let next = node.children().get(1).map(|next| next.head).filter(|_| at == 0 && !before.ends_with('?'));
+        let Some(next) = next.filter(|next| *next >= region.end) else {
+            let line = scan::line_number(&self.text, region.start);
+            let reason = format!("what stands on line {line} does not begin its line; edit it by hand");
+            return Err(PatchError::Refused(reason));
+        };
         let close = self.text[region.end..next].trim_start_matches(['\r', '\n', ' ']).is_empty();
         if close {
-            return region.start..next;
+            return Ok(region.start..next);
         }
         let start = self.text[..region.start].trim_end_matches(' ').len();
-        start..region.end
+        Ok(start..region.end)
     }
 
     /// An empty collection stays.
-    fn last_one(&self, above: &[usize], node: &Node) -> Vec<Splice> {
+    fn last_one(&self, above: &[usize], node: &Node) -> Result<Vec<Splice>, PatchError> {
         let child = &node.children()[0];
         let empty = if node.is_map() { "{}" } else { "[]" };
         if node.is_flow() {
-            return vec![(self.emptied(node, child), String::new())];
+            return Ok(vec![(self.emptied(node, child), String::new())]);
         }
         let region = self.region(node, 0);
         let parent = self.tree.child(above).filter(|_| scan::is_first(&self.text, child.head));
-        let Some(parent) = parent else { return vec![(region.start..region.end.max(node.span.end), empty.to_owned())] };
+        let Some(parent) = parent else {
+            return Ok(vec![(region.start..region.end.max(node.span.end), empty.to_owned())]);
+        };
         let from = value_from(parent);
-        let lines = self.lines_of(node, 0);
+        let lines = self.lines_of(node, 0)?;
         // Only its own lines: blank ones around it stay.
         let lines = lines.start.max(scan::line_end(&self.text, from))..lines.end;
-        vec![(from..from, format!(" {empty}")), (lines, String::new())]
+        Ok(vec![(from..from, format!(" {empty}")), (lines, String::new())])
     }
 
     fn emptied(&self, node: &Node, child: &Child) -> Range<usize> {

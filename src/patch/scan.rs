@@ -13,6 +13,13 @@ pub(super) fn line_end(text: &str, at: usize) -> usize {
     if end > at && text[..end].ends_with('\r') { end - 1 } else { end }
 }
 
+/// Where the line that is over at `end` ends, before its line end.
+pub(super) fn line_end_above(text: &str, end: usize) -> usize {
+    let line = &text[..end];
+    let line = line.strip_suffix('\n').unwrap_or(line);
+    line.strip_suffix('\r').unwrap_or(line).len()
+}
+
 /// Where the line after the one of `at` begins; the end of the text, if there is none.
 pub(super) fn next_line(text: &str, at: usize) -> usize {
     text[at..].find('\n').map_or(text.len(), |newline| at + newline + 1)
@@ -37,6 +44,13 @@ pub(super) fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with('#')
 }
 
+/// Whether a comment reads like an entry or an item: `# - id: old`, `# weight: 5`.
+fn is_commented_out(line: &str) -> bool {
+    let text = line.trim().trim_start_matches(['#', ' ']);
+    let key = text.split_once(':').filter(|(_, value)| value.is_empty() || value.starts_with(' '));
+    text.starts_with("- ") || key.is_some_and(|(key, _)| !key.is_empty() && !key.contains(' '))
+}
+
 pub(super) fn is_blank(line: &str) -> bool {
     line.trim().is_empty()
 }
@@ -46,13 +60,14 @@ pub(super) fn is_first(text: &str, at: usize) -> bool {
     is_blank(&text[line_start(text, at)..at])
 }
 
-/// Where the lines right above `start` that are comments no deeper than `depth` begin; `start` if there are none.
+/// Where the lines right above `start` that are comments no deeper than `depth` begin; `start` if there are none. What is
+/// commented out there is no comment on what stands below it.
 pub(super) fn comments_above(text: &str, start: usize, depth: usize) -> usize {
     let mut above = start;
     while above > 0 {
         let before = line_start(text, above - 1);
         let line = line(text, before);
-        if !is_comment(line) || indent(line) > depth {
+        if !is_comment(line) || indent(line) > depth || is_commented_out(line) {
             break;
         }
         above = before;

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use super::edit::Path;
+use super::edit::{Path, Step};
 use super::editor::{Editor, Splice};
 use super::error::PatchError;
+use super::find::merged;
 use super::model;
 use super::render;
 use super::replace::pad;
@@ -21,10 +22,13 @@ impl Editor {
         let fields: Vec<usize> = (0..node.children().len())
             .filter(|at| node.children()[*at].name().is_some_and(model::is_endpoint_key))
             .collect();
-        if fields.is_empty() {
+        let merges = node.children().iter().any(|child| child.key.as_ref().is_some_and(|key| key.merge));
+        // What makes a profile an endpoint.
+        let is_merged = merged(node, &Step::Key("base_url".to_owned())).is_some();
+        if fields.is_empty() && !is_merged {
             return Ok(false);
         }
-        if node.children().iter().any(|child| child.key.as_ref().is_some_and(|key| key.merge)) {
+        if merges {
             let reason = format!("the profile takes fields from `<<`; write `{path}` by hand first");
             return Err(PatchError::Refused(reason));
         }

@@ -95,10 +95,18 @@ pub fn guard_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = std::backtrace::Backtrace::capture();
         let shown = matches!(backtrace.status(), std::backtrace::BacktraceStatus::Captured);
+        let panic = panic.to_string();
+        let panic = without_quotes(&panic);
         let text = if shown { format!("{panic}\n{backtrace}\n") } else { format!("{panic}\n") };
         // Nobody is left to hear of a failing standard error.
         drop(io::Write::write_all(&mut io::stderr(), &redact(text.as_bytes())));
     }));
+}
+
+/// A panic's message to where it quotes a text: that may be a file with keys that nobody registered.
+fn without_quotes(message: &str) -> &str {
+    let quote = [" of `", " slicing `"].iter().filter_map(|words| message.find(words)).min();
+    quote.map_or(message, |quote| &message[..quote])
 }
 
 /// What is known, in two halves by age so that forgetting costs nothing.
@@ -224,6 +232,22 @@ mod tests {
         let mut sink = Redacted(Vec::new());
         sink.write_all(b"key sk-canary-writer-long\n").expect("a vector takes everything");
         assert_eq!(sink.0, b"key [redacted]\n");
+    }
+
+    #[test]
+    fn a_panic_quotes_no_text() {
+        let quoting = |range: std::ops::Range<usize>| {
+            let text = String::from("api_key: sk-canary-é");
+            let panic = std::panic::catch_unwind(|| text[range].len()).expect_err("no such range");
+            panic.downcast::<String>().expect("a message")
+        };
+        for (start, end, kept) in [(3, 2, "begin"), (0, 20, "char boundary")] {
+            let message = quoting(start..end);
+            assert!(message.contains("canary"), "{message}");
+            let shown = without_quotes(&message);
+            assert!(shown.contains(kept) && !shown.contains("canary"), "{shown}");
+        }
+        assert_eq!(without_quotes("a bug of `x`"), "a bug");
     }
 
     #[test]
