@@ -10,7 +10,7 @@ use super::model;
 use super::render;
 use super::replace::pad;
 use super::scan;
-use super::tree::{Child, Node};
+use super::tree::{Child, Data, Node};
 
 /// Longest line that a list of endpoints in brackets may make.
 const WIDTH: usize = 90;
@@ -45,6 +45,13 @@ impl Editor {
         if scan::has_comment(&self.text, node.span.clone()) {
             let reason = format!(
                 "`profiles.{profile}` is written in brackets with a comment in them; write its endpoints out by hand first"
+            );
+            return Err(PatchError::Refused(reason));
+        }
+        let has_alias = node.children().iter().any(|child| matches!(child.node.data, Data::Alias { .. }));
+        if has_alias {
+            let reason = format!(
+                "`profiles.{profile}` is written in brackets with an alias in them; write its endpoints out by hand first"
             );
             return Err(PatchError::Refused(reason));
         }

@@ -40,8 +40,8 @@ pub(in crate::cli) struct AccessArgs {
     #[arg(long, value_name = "FILE", group = "key")]
     key_file: Option<PathBuf>,
     /// Program with arguments that prints the key, for example 'op read op://work/anthropic/key'. No shell runs it.
-    #[arg(long, value_name = "COMMAND", group = "key")]
-    key_command: Option<String>,
+    #[arg(long, value_name = "COMMAND", group = "key", value_parser = program)]
+    key_command: Option<Program>,
     /// Header that carries the key. Default: x-api-key.
     #[arg(long, value_name = "HEADER", value_parser = ["x-api-key", "bearer", "passthrough"])]
     auth: Option<String>,
@@ -60,7 +60,7 @@ impl AccessArgs {
     fn key(&self) -> Option<Value> {
         let env = self.key_env.as_ref().map(|name| json!({ "env": name }));
         let file = || self.key_file.as_ref().map(|path| json!({ "file": path }));
-        let command = || self.key_command.as_ref().map(|command| json!({ "command": words(command) }));
+        let command = || self.key_command.as_ref().map(|command| json!({ "command": command.0 }));
         env.or_else(file).or_else(command)
     }
 }
@@ -95,23 +95,14 @@ fn mapping(text: &str) -> Result<(String, String), String> {
     sides.map(|(from, to)| (from.to_owned(), to.to_owned())).ok_or_else(|| "write FROM=TO".to_owned())
 }
 
-/// The words of a command; single or double quotes keep white space.
-fn words(command: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let (mut word, mut quote) = (None::<String>, None);
-    for c in command.chars() {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, c) if c.is_whitespace() => words.extend(word.take()),
-            (_, c) => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
+/// A program and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Program(Vec<String>);
+
+/// Splits a command as a shell would, without anything else that a shell does.
+fn program(command: &str) -> Result<Program, String> {
+    let words = shlex::split(command).ok_or("a quote is not closed, or a backslash is the last character")?;
+    if words.is_empty() { Err("name a program".to_owned()) } else { Ok(Program(words)) }
 }
 
 #[cfg(test)]
@@ -125,9 +116,11 @@ mod tests {
             ("  cat 'my key'  ", &["cat", "my key"]),
             ("sh -c \"it's\"", &["sh", "-c", "it's"]),
             ("x ''", &["x", ""]),
+            (r#"x "a \"b\"""#, &["x", "a \"b\""]),
         ] {
-            assert_eq!(words(command), expected, "{command}");
+            assert_eq!(program(command).expect("it is one").0, expected, "{command}");
         }
+        assert!(program("x 'y").is_err() && program("x \\").is_err() && program(" ").is_err());
     }
 
     #[test]
