@@ -303,10 +303,12 @@ impl EndpointState {
     /// Leave for one request, unless `limit` are in flight already; counts it as in flight.
     pub(super) fn begin(&self, limit: Option<u32>, now: Moment) -> Option<Pass> {
         self.board(limit, |state| {
+            // Before it is looked whether it is out: a regular pass of an era that began with an ejection would eject again.
+            let era = state.era.load(Ordering::Acquire);
             if state.out.load(Ordering::Acquire) {
                 return lock(&state.breaker).begin(now);
             }
-            Some(Pass { era: state.era.load(Ordering::Acquire), kind: Kind::Regular, by: By::Request })
+            Some(Pass { era, kind: Kind::Regular, by: By::Request })
         })
     }
 
@@ -455,10 +457,11 @@ impl EndpointState {
     }
 
     fn mirror(&self, machine: &Breaker, now: Moment) {
-        self.era.store(machine.era(), Ordering::Release);
         self.recovered.store(machine.recovered_at().map_or(NEVER, |at| at.0), Ordering::Relaxed);
         self.shaky.store(machine.consecutive() > 0, Ordering::Release);
         self.out.store(machine.standing(now) != Standing::Admitting, Ordering::Release);
+        // The last: who sees the era sees what it began with.
+        self.era.store(machine.era(), Ordering::Release);
     }
 }
 
