@@ -53,6 +53,25 @@ impl LogFile {
         Ok(Self { path: path.to_owned(), file, size, rotation })
     }
 
+    /// How much of `lines` goes into the file before it is put aside: whole ones, and into an empty one at least one.
+    fn fitting(&self, lines: &[u8]) -> usize {
+        let room = self.rotation.max_bytes.load(Ordering::Relaxed).saturating_sub(self.size);
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        if lines.len() <= room {
+            return lines.len();
+        }
+        let first = if self.size == 0 { memchr::memchr(b'\n', lines).unwrap_or(lines.len() - 1) + 1 } else { 0 };
+        memchr::memrchr(b'\n', &lines[..room]).map_or(first, |end| end + 1)
+    }
+
+    fn put_aside(&mut self) -> io::Result<()> {
+        self.size = 0;
+        match self.rotate() {
+            Ok(()) => Ok(()),
+            Err(error) => writeln!(self.file, "the log file could not be put aside: {error}"),
+        }
+    }
+
     fn rotate(&mut self) -> io::Result<()> {
         // The library is asked anew each time: what others did to the files meanwhile must not confuse it.
         let keep = AppendCount::new(self.rotation.max_files.load(Ordering::Relaxed));
@@ -68,15 +87,16 @@ impl LogFile {
 impl Write for LogFile {
     /// Takes whole lines.
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        let more = lines.len() as u64;
-        if self.size > 0 && self.size + more > self.rotation.max_bytes.load(Ordering::Relaxed) {
-            self.size = 0;
-            if let Err(error) = self.rotate() {
-                writeln!(self.file, "the log file could not be put aside: {error}")?;
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(self.fitting(rest));
+            self.file.write_all(now)?;
+            self.size += now.len() as u64;
+            rest = later;
+            if !rest.is_empty() {
+                self.put_aside()?;
             }
         }
-        self.file.write_all(lines)?;
-        self.size += more;
         Ok(lines.len())
     }
 
@@ -148,6 +168,16 @@ mod tests {
         );
         let mode = path.metadata().expect("it is there").permissions().mode() & 0o777;
         assert_eq!(mode, 0o600);
+    }
+
+    #[test]
+    fn lines_that_come_together_are_parted_between_files() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("proxy.log");
+        let mut file = LogFile::open(&path, rotation(8, 9)).expect("a file");
+        write(&mut file, &["one\ntwo\nthree\nmuch longer than a file\nfive\n", "6\n"]);
+        let texts = ["five\n6\n", "much longer than a file\n", "three\n", "one\ntwo\n"];
+        assert_eq!(held(dir.path()).into_iter().map(|(_, text)| text).collect::<Vec<_>>(), texts);
     }
 
     #[test]
