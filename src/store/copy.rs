@@ -5,7 +5,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 /// Tables of what stands now: those in memory are the truth when the disk is back.
-const STANDING: [&str; 6] = ["lead", "endpoints", "days", "dead_keys", "rests", "salt"];
+const STANDING: [&str; 7] = ["lead", "endpoints", "days", "dead_keys", "rests", "salt", "conversations"];
 /// Tables of what has happened: each has rows that the other has not.
 const HISTORY: [&str; 2] = ["switches", "checks"];
 /// Tables that are changed on disk only.
