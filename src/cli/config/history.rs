@@ -60,7 +60,8 @@ pub(super) fn history(args: &HistoryArgs, named: Option<&File>) -> ExitCode {
             let list: Vec<&Value> = shown.collect();
             format!("{:#}\n", json!({ "file": sheet.path(), "revisions": list }))
         } else {
-            let cells: Vec<Vec<String>> = shown.map(cells).collect();
+            let oldest = rows.first().map(|row| &row["revision"]);
+            let cells: Vec<Vec<String>> = shown.map(|row| cells(row, oldest)).collect();
             table(&["REVISION", "ACCEPTED", "SHA-256", "CHANGES"], &cells)
         };
         Ok(stdout::print(&text, ExitCode::SUCCESS))
@@ -90,11 +91,13 @@ fn rows(kept: &Kept) -> Result<Vec<Value>, Failure> {
     Ok(rows)
 }
 
-fn cells(row: &Value) -> Vec<String> {
+fn cells(row: &Value, oldest: Option<&Value>) -> Vec<String> {
     let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
     let changes = row["changes"].as_array();
     let words = match changes.map(Vec::as_slice) {
-        None => "the oldest that is kept".to_owned(),
+        None if oldest == Some(&row["revision"]) => "the oldest that is kept".to_owned(),
+        // A copy that is not valid, of an older qcc.
+        None => "cannot be compared".to_owned(),
         Some([]) => "nothing that matters".to_owned(),
         Some([one]) => short(one.as_str().unwrap_or_default()),
         Some(several) => format!("{} changes", several.len()),
@@ -192,5 +195,19 @@ fn blanks(path: &Path, value: &Value) -> Vec<(Path, String)> {
             items.iter().enumerate().flat_map(|(at, item)| blanks(&named(path, at, item), item)).collect()
         }
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_oldest_is_called_so() {
+        let row = |revision: u64, changes: Value| json!({ "revision": revision, "changes": changes });
+        let rows = [row(4, Value::Null), row(5, Value::Null), row(6, json!([])), row(7, json!(["a: removed"]))];
+        let oldest = Some(&rows[0]["revision"]);
+        let words: Vec<String> = rows.iter().filter_map(|row| cells(row, oldest).pop()).collect();
+        assert_eq!(words, ["the oldest that is kept", "cannot be compared", "nothing that matters", "a: removed"]);
     }
 }
