@@ -3,9 +3,11 @@
 use super::*;
 use std::time::Duration;
 
+use crate::upstream::bell::Bell;
 use crate::upstream::breaker::Standing;
 use crate::upstream::eligible::{Blocked, Why, can_take, last_resort, soonest_return};
 use crate::upstream::fixture::{at, endpoint};
+use crate::upstream::state::EndpointState;
 
 const ASK: Ask<'static> = Ask::model(Some("opus"));
 const POLICY: Policy = Policy { threshold: 3, sole: false };
@@ -161,6 +163,24 @@ fn a_limit_of_requests_in_flight_holds() {
     assert_eq!((why(&endpoint, &ASK, 0), endpoint.state.in_flight()), (Some(Why::Busy), 2));
     drop(held);
     assert_eq!(why(&endpoint, &ASK, 0), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_found_an_endpoint_full_is_told_of_the_next_free_place() {
+    let bell = Bell::default();
+    let state = EndpointState::with_bell(bell.clone());
+    let endpoint = Arc::new(Endpoint { max_in_flight: Some(1), state, ..endpoint("b") });
+    let rings = async || tokio::time::timeout(Duration::from_millis(1), bell.rung()).await.is_ok();
+    bell.want(true);
+    drop(endpoint.begin(&ASK, at(0)));
+    assert!(!rings().await, "nobody was turned away");
+    for outcome in [Outcome::Success, Outcome::FAILED, Outcome::Client] {
+        let ticket = endpoint.begin(&ASK, at(0)).expect("there is room");
+        assert_eq!(why(&endpoint, &ASK, 0), Some(Why::Busy));
+        ticket.finish(&outcome, "", &ASK, at(0), POLICY, 0.5);
+        assert!(rings().await, "{outcome:?}");
+        assert!(!rings().await, "once");
+    }
 }
 
 #[test]

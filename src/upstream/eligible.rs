@@ -101,7 +101,7 @@ pub fn can_take(endpoint: &Endpoint, ask: &Ask<'_>, now: Moment) -> Result<(), B
     if let Some(blocked) = endpoint.key.blocked(endpoint.scope(ask), now) {
         return Err(blocked);
     }
-    if endpoint.max_in_flight.is_some_and(|limit| endpoint.state.in_flight() >= limit) {
+    if endpoint.max_in_flight.is_some_and(|limit| endpoint.state.is_full(limit)) {
         return Err(Blocked { why: Why::Busy, until: None });
     }
     if let Some(until) = endpoint.state.model_blocked(ask.model, now) {

@@ -342,12 +342,20 @@ impl EndpointState {
         let room = limit.is_none_or(|limit| before < limit);
         let pass = if room { pass(self) } else { None };
         if pass.is_none() {
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        }
-        if !room {
-            self.crowded.store(true, Ordering::Relaxed);
+            // Meanwhile it may have looked full to others.
+            self.make_room();
         }
         pass
+    }
+
+    /// Whether `limit` requests are in flight; if so, the next one that ends rings the bell.
+    pub(super) fn is_full(&self, limit: u32) -> bool {
+        if self.in_flight() < limit {
+            return false;
+        }
+        // In this order, and the other one where a request ends: one of the two sees the other.
+        self.crowded.store(true, Ordering::SeqCst);
+        self.in_flight.load(Ordering::SeqCst) >= limit
     }
 
     /// The first byte of an answer came after `took`.
@@ -439,14 +447,18 @@ impl EndpointState {
         turn
     }
 
-    /// Counts a request out, and tells if somebody may be waiting for its place.
+    /// Counts a request out.
     fn alight(&self, pass: &Pass) {
         if pass.by == By::Request {
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
-            if self.crowded.load(Ordering::Relaxed) {
-                self.crowded.store(false, Ordering::Relaxed);
-                self.bell.ring();
-            }
+            self.make_room();
+        }
+    }
+
+    /// One less in flight: tells if somebody may be waiting for its place.
+    fn make_room(&self) {
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        if self.crowded.load(Ordering::SeqCst) && self.crowded.swap(false, Ordering::SeqCst) {
+            self.bell.ring();
         }
     }
 

@@ -36,6 +36,24 @@ async fn a_request_waits_out_the_rest_of_the_only_key_and_is_then_sent_once() {
 }
 
 #[tokio::test]
+async fn who_finds_every_endpoint_full_has_the_next_free_place() {
+    let late = |seen: &_| Reply::served(seen).late(Duration::from_millis(200));
+    let (one, two) = (Upstream::start(late).await, Upstream::start(late).await);
+    let endpoints = [endpoint("a", &one.url(), "max_in_flight: 1"), endpoint("b", &two.url(), "max_in_flight: 1")];
+    let proxy = Proxy::start(&with(HOLD, &[profile("production", "tier: primary", &endpoints)])).await;
+    let (address, began) = (proxy.address, Instant::now());
+    let ask = move || async move { Client::h1(address).await.send(&Request::unary()).await };
+    let burst: Vec<_> = (0..10).map(|_| tokio::spawn(ask())).collect();
+    for asked in burst {
+        asked.await.expect("no panic").assert_served();
+    }
+    assert_eq!(one.count() + two.count(), 10, "each is paid once");
+    // The line is empty again: who comes later waits for nobody.
+    ask().await.assert_served();
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn an_outage_of_every_endpoint_is_no_more_than_a_wait() {
     let (mut one, mut two) = (Upstream::serving().await, Upstream::serving().await);
     let urls = [one.url(), two.url()];
