@@ -1,6 +1,6 @@
 //! Whether an endpoint can take a request now, and if not, why and until when.
 //!
-//! Reads atomics only, as long as nothing is wrong with the endpoint or its key.
+//! Takes no lock, as long as nothing is wrong with the endpoint or its key.
 
 use std::sync::Arc;
 

@@ -12,6 +12,7 @@ pub mod eligible;
 pub mod endpoint;
 pub mod key;
 pub mod outcome;
+mod places;
 pub mod probe;
 pub mod profile;
 pub mod reset;

@@ -16,6 +16,7 @@ use super::bell::Bell;
 use super::breaker::{Breaker, By, Kind, Pass, Policy, Sign, Standing, Turn};
 use super::latency::Latency;
 use super::outcome::Outcome;
+use super::places::Places;
 use super::recent::Recent;
 use super::sample::{Sample, Samples};
 use super::tally::{Counts, Tally};
@@ -54,9 +55,7 @@ pub struct EndpointState {
     recovered: AtomicU64,
     /// Mirror: when the last of the missing models is asked again, in milliseconds.
     models_out: AtomicU64,
-    in_flight: AtomicU32,
-    /// Somebody found as many requests in flight as it may have.
-    crowded: AtomicBool,
+    in_flight: Places,
     /// Rung when it may take a request it could not take before.
     bell: Bell,
 }
@@ -115,8 +114,7 @@ impl EndpointState {
             era: AtomicU32::new(0),
             recovered: AtomicU64::new(NEVER),
             models_out: AtomicU64::new(0),
-            in_flight: AtomicU32::new(0),
-            crowded: AtomicBool::new(false),
+            in_flight: Places::new(bell.clone()),
             bell,
         })
     }
@@ -254,7 +252,7 @@ impl EndpointState {
 
     /// Requests in flight.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        self.in_flight.taken()
     }
 
     /// The expected time to the first byte of an answer, in microseconds; failures and 429 count as slow.
@@ -302,11 +300,11 @@ impl EndpointState {
 
     /// Leave for one request, unless `limit` are in flight already; counts it as in flight.
     pub(super) fn begin(&self, limit: Option<u32>, now: Moment) -> Option<Pass> {
-        self.board(limit, |state| {
+        self.in_flight.take(limit, || {
             // Before it is looked whether it is out: a regular pass of an era that began with an ejection would eject again.
-            let era = state.era.load(Ordering::Acquire);
-            if state.out.load(Ordering::Acquire) {
-                return lock(&state.breaker).begin(now);
+            let era = self.era.load(Ordering::Acquire);
+            if self.out.load(Ordering::Acquire) {
+                return lock(&self.breaker).begin(now);
             }
             Some(Pass { era, kind: Kind::Regular, by: By::Request })
         })
@@ -323,7 +321,7 @@ impl EndpointState {
 
     /// Leave for one request although the endpoint is ejected.
     pub(super) fn begin_last_resort(&self, limit: Option<u32>, now: Moment) -> Option<Pass> {
-        self.board(limit, |state| lock(&state.breaker).begin_last_resort(now))
+        self.in_flight.take(limit, || lock(&self.breaker).begin_last_resort(now))
     }
 
     /// Whether a last resort can begin.
@@ -336,26 +334,9 @@ impl EndpointState {
         lock(&self.breaker).tested_at()
     }
 
-    /// Counts a request in, and out again if it gets no pass.
-    fn board(&self, limit: Option<u32>, pass: impl FnOnce(&Self) -> Option<Pass>) -> Option<Pass> {
-        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let room = limit.is_none_or(|limit| before < limit);
-        let pass = if room { pass(self) } else { None };
-        if pass.is_none() {
-            // Meanwhile it may have looked full to others.
-            self.make_room();
-        }
-        pass
-    }
-
-    /// Whether `limit` requests are in flight; if so, the next one that ends rings the bell.
+    /// Whether `limit` requests are in flight; if so, the bell tells when that is over.
     pub(super) fn is_full(&self, limit: u32) -> bool {
-        if self.in_flight() < limit {
-            return false;
-        }
-        // In this order, and the other one where a request ends: one of the two sees the other.
-        self.crowded.store(true, Ordering::SeqCst);
-        self.in_flight.load(Ordering::SeqCst) >= limit
+        self.in_flight.are_full(limit)
     }
 
     /// The first byte of an answer came after `took`.
@@ -450,15 +431,7 @@ impl EndpointState {
     /// Counts a request out.
     fn alight(&self, pass: &Pass) {
         if pass.by == By::Request {
-            self.make_room();
-        }
-    }
-
-    /// One less in flight: tells if somebody may be waiting for its place.
-    fn make_room(&self) {
-        self.in_flight.fetch_sub(1, Ordering::SeqCst);
-        if self.crowded.load(Ordering::SeqCst) && self.crowded.swap(false, Ordering::SeqCst) {
-            self.bell.ring();
+            self.in_flight.free();
         }
     }
 
