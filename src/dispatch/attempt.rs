@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::call::{Call, Kind};
 use super::gate::{Gate, LOOK, Sight};
 use super::inspect::Decoder;
-use super::relay::Shape;
+use super::relay::{CUT_SHORT, Shape};
 use super::replay::ReplayBody;
 use super::silence::{TooLong, in_time};
 use super::skip::is_whole;
@@ -162,6 +162,7 @@ async fn next(held: &mut Held, last: impl FnOnce(Instant) -> Instant) -> Next {
             Err(_) => Next::Sight(Sight::Wait),
         },
         Ok(Some(Err(error))) => Next::Broken(error.to_string()),
+        Ok(None) if rest.is_cut_short() => Next::Broken(CUT_SHORT.to_owned()),
         Ok(None) => {
             held.rest = None;
             Next::Sight(held.gate.end())

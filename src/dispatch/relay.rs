@@ -28,6 +28,8 @@ use crate::upstream::outcome::Outcome;
 
 /// Pieces of a stream below this size are put together with those that are there already.
 const SMALL: usize = 2 * 1024;
+/// An answer that ended in good form, but too soon.
+pub(super) const CUT_SHORT: &str = "the answer ended before its announced length";
 /// Most that is put together.
 const TOGETHER: usize = 16 * 1024;
 
@@ -261,6 +263,9 @@ impl Relay {
 
     /// The upstream answer ended in good form.
     fn end(&mut self, cx: &Context<'_>) -> Polled {
+        if self.answer.rest.as_ref().is_some_and(Answer::is_cut_short) {
+            return self.broken(&Outcome::Server { retry_after: None }, CUT_SHORT, cx);
+        }
         let seen = self.answer.gate.scanner.seen();
         let whole = match self.answer.shape {
             Shape::Events => seen.is_complete() || seen.error.is_some() || self.answer.gate.decoder.is_blind(),

@@ -1,11 +1,15 @@
 //! Answers and streams whose form is odd or wrong, and clients that take only a part of them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::support::client::{collect, read_until};
 use crate::support::config::{in_order, with};
 use crate::support::http1::Ended;
-use crate::support::{Client, End, Framing, Proxy, RawClient, Reply, Request, Upstream, file, in_time, messages};
+use crate::support::{
+    Ca, Client, End, Framing, Proxy, RawClient, Recorded, Reply, Request, Setup, Upstream, file, in_time, messages,
+};
 
 /// The first endpoint answers as scripted, the second works.
 async fn fixture(reply: Reply) -> (Upstream, Upstream, Proxy) {
@@ -51,6 +55,30 @@ async fn a_length_that_is_told_twice_goes_down_once() {
         assert_eq!((answer.assert_served().endpoint(), answer.text()), ("a", text.clone()), "{lengths}");
         assert_eq!(answer.values("content-length"), shown, "{lengths}");
     }
+}
+
+#[tokio::test]
+async fn an_http2_answer_that_is_reset_without_an_error_before_its_length_is_cut() {
+    let ca = Ca::new();
+    let told = |reply: Reply, length: usize| {
+        let pause = Duration::from_millis(50);
+        reply.header("content-length", &length.to_string()).then_after(pause, "").end(End::NoError)
+    };
+    let (small, large) = (messages::answer("a"), [&messages::answer("a")[..], &b" ".repeat(100_000)].concat());
+    let script = move |seen: &Recorded| match (seen.path(), seen.header("x-case")) {
+        ("/v1/messages/count_tokens", _) => told(Reply::json(200, r#"{"input_tokens":12}"#), 100),
+        (_, Some("small")) => told(Reply::json(200, small.clone()), small.len() + 1),
+        (_, Some("large")) => told(Reply::json(200, large.clone()), large.len() + 1),
+        _ => told(Reply::json(200, small.clone()), small.len()),
+    };
+    let (first, second) = (Upstream::tls_h2(&ca, script).await, Upstream::tls_h2(&ca, Reply::served).await);
+    let endpoints = in_order([first.url(), second.url()]).replace("api_key", "ca_file: ca.pem, proxy: none, api_key");
+    let proxy = Setup::new(&file(&[endpoints])).with_file("ca.pem", &ca.pem).start().await;
+    let ask = |case: &str| Request::unary().header("x-case", case);
+    assert_eq!(proxy.send(&ask("whole")).await.assert_served().endpoint(), "a");
+    assert_eq!(proxy.send(&Request::unary().target("/v1/messages/count_tokens")).await.ended, Ended::Cut);
+    assert_eq!(proxy.send(&ask("large")).await.ended, Ended::Cut);
+    assert_eq!(proxy.send(&ask("small")).await.assert_served().endpoint(), "b");
 }
 
 #[tokio::test]

@@ -55,6 +55,12 @@ impl Answer {
         }
         Self { body, hold }
     }
+
+    /// Whether it ended before the length it announced. An HTTP/2 stream that is reset without an error (`NO_ERROR`) ends
+    /// like a whole one.
+    pub fn is_cut_short(&self) -> bool {
+        !self.body.is_end_stream() && self.body.size_hint().lower() > 0
+    }
 }
 
 impl Body for Answer {

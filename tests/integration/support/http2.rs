@@ -70,7 +70,7 @@ async fn wait(step: &Step) {
     }
 }
 
-async fn feed(reply: Reply, body: mpsc::Sender<Result<Bytes, std::io::Error>>, mut presence: Presence) {
+async fn feed(reply: Reply, body: mpsc::Sender<Result<Bytes, h2::Error>>, mut presence: Presence) {
     for step in &reply.body {
         tokio::select! {
             () = wait(step) => {}
@@ -84,7 +84,8 @@ async fn feed(reply: Reply, body: mpsc::Sender<Result<Bytes, std::io::Error>>, m
     }
     match reply.end {
         End::Whole => presence.whole = true,
-        End::Reset | End::Eof => drop(body.send(Err(std::io::Error::other("scripted reset"))).await),
+        End::Reset | End::Eof => drop(body.send(Err(h2::Reason::INTERNAL_ERROR.into())).await),
+        End::NoError => drop(body.send(Err(h2::Reason::NO_ERROR.into())).await),
         End::Hang => body.closed().await,
     }
 }
@@ -105,16 +106,16 @@ impl Drop for Presence {
 }
 
 /// A body fed by a script.
-struct Scripted(mpsc::Receiver<Result<Bytes, std::io::Error>>);
+struct Scripted(mpsc::Receiver<Result<Bytes, h2::Error>>);
 
 impl Body for Scripted {
     type Data = Bytes;
-    type Error = std::io::Error;
+    type Error = h2::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         self.0.poll_recv(context).map(|piece| piece.map(|bytes| bytes.map(Frame::data)))
     }
 }

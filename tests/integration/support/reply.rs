@@ -26,6 +26,8 @@ pub(crate) enum End {
     Eof,
     /// The connection is reset.
     Reset,
+    /// The stream is reset without an error, which only HTTP/2 knows; else like `Reset`.
+    NoError,
     /// Nothing more comes, the connection stays.
     Hang,
 }

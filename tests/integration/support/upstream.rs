@@ -274,7 +274,7 @@ async fn play<S: AsyncWrite>(reply: &Reply, write: &mut WriteHalf<S>, socket: &L
             socket.orderly(true);
             drop(write.shutdown().await);
         }
-        End::Reset => {}
+        End::Reset | End::NoError => {}
         End::Hang => std::future::pending().await,
     }
     false
