@@ -28,7 +28,6 @@ pub const FILTER_VARIABLE: &str = "QCC_LOG";
 
 /// Sets up the log of this process; call it once, first thing. A second call leaves the first log in place.
 pub fn init(log: &Log) -> LogHandle {
-    super::redact::guard_panics();
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let (fixed, complaint) = from_environment(std::env::var(FILTER_VARIABLE).ok().as_deref());
     let Ok(sink) = Sink::new(io::stderr()) else { return LogHandle::silent() };
